@@ -1,0 +1,337 @@
+"""Studies: one model, one set of dictionaries, one corpus, and the thresholds and tasks, in TOML.
+
+The dataclasses are the schema: `read_study` checks a file against their annotations and reports
+the file, the key, what was expected and what was found. The string under a field is its
+documentation; relative paths are relative to the TOML file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from dagster_project.studies.parsing import NonEmpty, Range, StudyError, read_toml, to_dataclass
+
+Metric: TypeAlias = Literal["log_prob", "logit", "logit_minus_mean"]
+Aggregation: TypeAlias = Literal["sum", "none"]
+Ablation: TypeAlias = Literal["mean", "resample", "zero"]
+ErrorMode: TypeAlias = Literal["default", "keep", "remove"]
+Unit: TypeAlias = Literal["feature", "neuron", "random"]
+Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+
+Count = Annotated[int, Range(1)]
+Share = Annotated[float, Range(0.0, 1.0)]
+NonNegative = Annotated[float, Range(0.0)]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    source: Annotated[str, NonEmpty()]
+    """A folder that holds a Hugging Face causal language model, or a hub id such as
+    `EleutherAI/pythia-70m-deduped`."""
+    revision: str = ""
+    """Commit or tag of the hub model; part of the data version. Empty: the default branch."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Weights and activations. float32: effects are differences of nearly equal numbers."""
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    files: tuple[str, ...] = ()
+    """Globs of `*.jsonl`, `*.jsonl.zst` (the Pile's line format), `*.txt` or `*.parquet`."""
+    hub: str = ""
+    """Hub data set, streamed, instead of files."""
+    revision: str = ""
+    """Revision of the hub data set."""
+    split: str = "train"
+    """Split of the hub data set."""
+    text_field: Annotated[str, NonEmpty()] = "text"
+    """Key or column that holds the document."""
+    separator: str = "<|endoftext|>"
+    """What ends a document in `*.txt` files. Empty: every line is a document."""
+    rows_per_shard: Annotated[int, Range(1, 1_000_000)] = 10_000
+    """Documents in a shard, the unit of work; 10,000 Pile documents are about 5M tokens."""
+    max_shards: Annotated[int, Range(0)] = 0
+    """Shards to register at most; 0: all. A hub stream needs a number."""
+    max_malformed: Share = 0.01
+    """Share of a shard's lines that may be malformed (they are skipped and counted)."""
+
+
+@dataclass(frozen=True)
+class TokensSpec:
+    max_tokens: Annotated[int, Range(2)] = 1024
+    """Tokens kept of each document, BOS included; 1024 as in the original for Pythia."""
+
+
+@dataclass(frozen=True)
+class ContextsSpec:
+    n_ctx: Count = 64
+    """Tokens before the answer token that make the context (fewer at a document's start)."""
+    max_loss: NonNegative = 0.1
+    """Largest loss of an answer token in nats: tokens that the model predicts well."""
+    skip_trigrams: bool = True
+    """Leave out answers whose trigram occurred earlier in the document (induction)."""
+    skip_bigrams: bool = False
+    """Leave out answers whose bigram occurred earlier in the document."""
+    per_document: Annotated[int, Range(0)] = 1
+    """Contexts of one document at most; 0: no limit."""
+    every: Count = 1
+    """Of the tokens that pass the filters, in document order, keep every k-th."""
+    shards: Annotated[int, Range(0)] = 0
+    """Shards, the first ones, that contexts are taken from. 0: all there are, so that a growing
+    corpus makes the selection stale."""
+    target: Count = 10_000
+    """Contexts in all; a shortfall is reported, never filled."""
+    seed: int = 0
+    """Of the choice among the tokens of a document and among documents."""
+
+
+@dataclass(frozen=True)
+class ContextFeaturesSpec:
+    metric: Metric = "log_prob"
+    """m of the answer token whose gradient makes effects: log p, logit, or logit − mean logit."""
+    aggregation: Literal["sum", "last"] = "sum"
+    """`sum`: activations and effects summed over the context (sum of products); `last`: the
+    last `last_k` positions, each stored."""
+    last_k: Count = 8
+    """Positions stored with aggregation `last`, counted back from the one that predicts."""
+    skip_bos: bool = True
+    """Leave the BOS position out: its features have large norms and no meaning."""
+
+
+@dataclass(frozen=True)
+class ClusteringSpec:
+    n_clusters: Annotated[int, Range(2)]
+    """Clusters asked for."""
+    representation: Literal["activations", "effects", "abs_effects"] = "abs_effects"
+    """What a context's vector holds for each feature."""
+    similarity: Literal["cosine", "clipped", "angular", "abs"] = "cosine"
+    """Cosine of the vectors; max(cosine, 0); 1 − arccos(cosine)/π; cosine of absolute values."""
+    errors: bool = False
+    """Error nodes as columns too."""
+    unit_norm_per_site: bool = True
+    """Scale each site's part of a vector to norm 1, so that no site outweighs the others."""
+    svd_cut: Share = 0.0
+    """Keep the singular directions that explain this share of ‖X‖²; 0: no SVD."""
+    max_contexts: Annotated[int, Range(0)] = 0
+    """Cluster a seeded sample of this size; 0: all contexts."""
+    seed: int = 0
+    """Of the sample, of k-means and of the map."""
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    expansion: Count = 8
+    """Features per model dimension."""
+    k: Count = 16
+    """Features kept per token (TopK)."""
+    tokens: Count = 1_000_000
+    """Tokens trained on for each site (the corpus is repeated when shorter)."""
+    batch: Count = 2048
+    """Tokens in a step."""
+    learning_rate: Annotated[float, Range(1e-8, 1.0)] = 2e-3
+    """Adam; linear warm-up over 5 % of the steps, linear decay over the last 20 %."""
+    dead_after: Count = 200_000
+    """Tokens without firing after which a feature counts as dead and gets the auxiliary loss."""
+    aux_coefficient: NonNegative = 1 / 32
+    """Weight of the auxiliary loss that revives dead features (Gao et al. 2024)."""
+    seed: int = 0
+    """Of the weights and of the order of tokens."""
+
+
+@dataclass(frozen=True)
+class DictionariesSpec:
+    source: Annotated[str, NonEmpty()] = "train"
+    """`train`, `identity` (neurons), a folder in the dictionary_learning layout
+    `<root>/{embed, attn_out_layer0, …}/<id>_<F>/ae.pt`, or a hub id of such a folder."""
+    revision: str = ""
+    """Revision of the hub repository."""
+    sites: tuple[str, ...] = ()
+    """Sites that take part (`embed`, `attn_0`, `mlp_0`, `resid_0`, …). Empty: all."""
+    shards: Annotated[int, Range(0)] = 0
+    """Shards, the first ones, that dictionaries are trained and measured on. 0: all there are,
+    so that a growing corpus makes them stale."""
+    held_out_tokens: Count = 100_000
+    """Tokens, the corpus's last, on which quality is measured; never trained on."""
+    train: TrainingSpec = TrainingSpec()
+    """How dictionaries are trained where source is `train`."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    train: str = ""
+    """JSONL of {clean_prefix, patch_prefix, clean_answer, patch_answer, case}: discovery."""
+    test: str = ""
+    """The same for evaluation. Empty: a seeded `test_share` of the pairs is held out."""
+    templates: tuple[str, ...] = ()
+    """Instead of files: prompts with one `{}`, filled from `fills`."""
+    fills: tuple[tuple[str, ...], ...] = ()
+    """[clean, patch] words for the templates; each is used in both directions."""
+    answers: tuple[str, ...] = ()
+    """[clean, patch] continuations of a prompt, leading space included: the first token counts."""
+    test_share: Share = 0.3
+    """Share held out, by fill where templates are used, so that test words are unseen."""
+    max_examples: Count = 100
+    """Examples a split at most, a seeded choice."""
+    aggregation: Aggregation = "sum"
+    """Node and edge effects summed over positions, or per position (equal lengths)."""
+    node_threshold: NonNegative | None = None
+    """Instead of circuits.node_threshold, in the unit of the metric."""
+    edge_threshold: NonNegative | None = None
+    """Instead of circuits.edge_threshold."""
+
+
+@dataclass(frozen=True)
+class ClusterTasksSpec:
+    clustering: str = ""
+    """Clustering whose clusters become no-pair tasks. Empty: none."""
+    largest: Annotated[int, Range(0)] = 3
+    """Clusters, by size, for which a run of the whole study computes circuits. The others stay
+    partitions that can be materialized."""
+    metric: Literal["log_prob", "logit"] = "log_prob"
+    """m = −log p(answer) or −logit(answer)."""
+    max_examples: Count = 64
+    """Contexts of a cluster, a seeded choice, test split included."""
+    test_share: Share = 0.3
+    """Share of the contexts held out for evaluation."""
+    node_threshold: NonNegative | None = None
+    """Instead of circuits.node_threshold, in nats or logits."""
+    edge_threshold: NonNegative | None = None
+    """Instead of circuits.edge_threshold."""
+
+
+@dataclass(frozen=True)
+class NodeEffectsSpec:
+    method: Literal["ig", "attrib"] = "ig"
+    """Integrated gradients from the clean to the patched activation, or one gradient at clean."""
+    steps: Count = 10
+    """Steps of `ig`."""
+    rule: Literal["midpoint", "left"] = "midpoint"
+    """Where a step is evaluated; `left` is the original's rule."""
+    skip_bos: bool = True
+    """Leave the BOS position out of sums and circuits."""
+    bootstrap: Annotated[int, Range(0)] = 200
+    """Resamples of the examples for share_above, low and high; 0: none."""
+    seed: int = 0
+    """Of the bootstrap and of every choice of examples."""
+
+
+@dataclass(frozen=True)
+class CircuitsSpec:
+    node_threshold: NonNegative = 0.1
+    """A node is in the circuit if |aggregated effect| exceeds this, in logits."""
+    edge_threshold: NonNegative = 0.01
+    """An edge is in the circuit if both ends are and |aggregated weight| exceeds this."""
+
+
+@dataclass(frozen=True)
+class FaithfulnessSpec:
+    sizes: tuple[Annotated[int, Range(0)], ...] = (0, 10, 20, 50, 100, 200, 300, 500, 1000)
+    """Nodes kept, the largest |effect| first; all nodes are always evaluated too."""
+    thresholds: tuple[NonNegative, ...] = ()
+    """Further circuits: nodes above each threshold."""
+    ablations: tuple[Ablation, ...] = ("mean",)
+    """What replaces a node outside the circuit."""
+    errors: tuple[ErrorMode, ...] = ("default", "remove")
+    """Error nodes by the circuit, all kept, or all ablated."""
+    start_layer: Annotated[int, Range(-1)] = -1
+    """First layer whose sites are edited; −1 includes embed."""
+    units: tuple[Unit, ...] = ("feature", "neuron", "random")
+    """Features, neurons of the same sites, and random circuits of the features' shape."""
+    random_seeds: Count = 5
+    """Random circuits of each size."""
+    bootstrap: Annotated[int, Range(0)] = 200
+    """Resamples of the test examples for the 90 % interval."""
+
+
+@dataclass(frozen=True)
+class ComputeSpec:
+    device: Device = "auto"
+    """Where tensors live; auto: a GPU where there is one. Not part of the data version."""
+    batch_tokens: Count = 8192
+    """Tokens in a batch: the bound on memory. Not part of the data version."""
+
+
+@dataclass(frozen=True)
+class Study:
+    name: str
+    """The TOML file's stem: the key prefix of the assets and the `study` column."""
+    file: Path
+    """The TOML file; relative paths start at its folder."""
+    model: ModelSpec
+    """The language model."""
+    corpus: CorpusSpec
+    """Where documents come from."""
+    tokens: TokensSpec = TokensSpec()
+    """How documents become tokens."""
+    dictionaries: DictionariesSpec = DictionariesSpec()
+    """The sparse dictionaries of the sites."""
+    contexts: ContextsSpec = ContextsSpec()
+    """Which predicted tokens become contexts."""
+    context_features: ContextFeaturesSpec = ContextFeaturesSpec()
+    """What is stored of each context."""
+    clusterings: dict[str, ClusteringSpec] = field(default_factory=dict)
+    """Clusterings by name."""
+    tasks: dict[str, TaskSpec] = field(default_factory=dict)
+    """Pair tasks by name."""
+    cluster_tasks: ClusterTasksSpec = ClusterTasksSpec()
+    """Clusters as tasks."""
+    node_effects: NodeEffectsSpec = NodeEffectsSpec()
+    """How node effects are computed."""
+    circuits: CircuitsSpec = CircuitsSpec()
+    """What enters a circuit."""
+    faithfulness: FaithfulnessSpec = FaithfulnessSpec()
+    """How circuits are evaluated."""
+    compute: ComputeSpec = ComputeSpec()
+    """Where and in what portions things are computed."""
+
+    def path(self, relative: str) -> Path:
+        """A path named in the TOML file, absolute."""
+        return (self.file.parent / Path(relative).expanduser()).resolve()
+
+
+def read_study(file: Path) -> Study:
+    """The study in a TOML file. Raises StudyError that names file, key, expected and found."""
+    study = to_dataclass(Study, {"name": file.stem, "file": file, **read_toml(file)}, file)
+    _check(study)
+    return study
+
+
+def _check(study: Study) -> None:
+    """The rules that span several keys."""
+    if not study.name.replace("-", "_").isidentifier():
+        raise StudyError(study.file, "file name", "letters, digits, - and _", study.name)
+    corpus = study.corpus
+    if bool(corpus.files) == bool(corpus.hub):
+        found = "both" if corpus.hub else "none"
+        raise StudyError(study.file, "corpus", "either files or hub", found)
+    if corpus.hub and not corpus.max_shards:
+        raise StudyError(study.file, "corpus.max_shards", "a positive integer with corpus.hub", 0)
+    for name, task in study.tasks.items():
+        _check_task(study.file, f"tasks.{name}", task)
+    wanted = study.cluster_tasks.clustering
+    if wanted and wanted not in study.clusterings:
+        expected = f"one of clusterings {sorted(study.clusterings)}"
+        raise StudyError(study.file, "cluster_tasks.clustering", expected, wanted)
+    for name in (*study.tasks, *study.clusterings):
+        if not name.replace("-", "_").isidentifier():
+            raise StudyError(study.file, "tasks and clusterings", "letters, digits, - and _", name)
+
+
+def _check_task(file: Path, key: str, task: TaskSpec) -> None:
+    if bool(task.train) == bool(task.templates):
+        found = "both" if task.train else "none"
+        raise StudyError(file, key, "either train (a JSONL file) or templates", found)
+    if not task.templates:
+        return
+    if len(task.answers) != 2:
+        raise StudyError(file, f"{key}.answers", "two continuations", list(task.answers))
+    for template in task.templates:
+        if template.count("{}") != 1:
+            raise StudyError(file, f"{key}.templates", "one {} in each template", template)
+    for fill in task.fills:
+        if len(fill) != 2:
+            raise StudyError(file, f"{key}.fills", "[clean, patch] words", list(fill))
+    if not task.fills:
+        raise StudyError(file, f"{key}.fills", "at least one [clean, patch]", [])

@@ -1,0 +1,120 @@
+"""Reading studies: every error names file, key, what was expected and what was found."""
+
+from pathlib import Path
+
+import pytest
+
+from dagster_project.studies.registry import load_studies
+from dagster_project.studies.study import ClusteringSpec, Study, StudyError, read_study
+
+MINIMAL = """
+[model]
+source = "folder"
+[corpus]
+files = ["*.jsonl"]
+"""
+
+
+def study_of(folder: Path, text: str, name: str = "mine") -> Study:
+    file = folder / f"{name}.toml"
+    file.write_text(text)
+    return read_study(file)
+
+
+def test_a_minimal_study_has_the_documented_defaults(tmp_path: Path) -> None:
+    study = study_of(tmp_path, MINIMAL)
+    assert study.name == "mine"
+    assert study.tokens.max_tokens == 1024
+    assert study.node_effects.method == "ig"
+    assert study.path("folder") == tmp_path / "folder"
+
+
+def test_nested_tables_become_dataclasses(tmp_path: Path) -> None:
+    study = study_of(tmp_path, MINIMAL + "[clusterings.a-10]\nn_clusters = 10\nsvd_cut = 1\n")
+    assert study.clusterings == {"a-10": ClusteringSpec(n_clusters=10, svd_cut=1.0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected", "found"),
+    [
+        ("[tokens]\nmax_tokens = 'many'", "tokens.max_tokens", "an integer", '"many"'),
+        ("[tokens]\nmax_tokens = 1", "tokens.max_tokens", "at least 2", "1"),
+        ("[tokens]\nmax_tokens = true", "tokens.max_tokens", "an integer", "True"),
+        ("[tokens]\nmaximum = 3", "tokens.maximum", "one of the keys ['max_tokens']", '"maximum"'),
+        ("tokens = 3", "tokens", "a table", "3"),
+        ("[contexts]\nmax_loss = -0.1", "contexts.max_loss", "at least 0.0", "-0.1"),
+        ("[contexts]\nmax_loss = nan", "contexts.max_loss", "at least 0.0", "nan"),
+        ("[contexts]\nskip_trigrams = 1", "contexts.skip_trigrams", "true or false", "1"),
+        ("[node_effects]\nmethod = 'magic'", "node_effects.method", "['ig', 'attrib']", '"magic"'),
+        ("[faithfulness]\nsizes = 3", "faithfulness.sizes", "a list", "3"),
+        ("[faithfulness]\nsizes = [-3]", "faithfulness.sizes[0]", "at least 0", "-3"),
+        ("[clusterings.a]\nseed = 1", "clusterings.a.n_clusters", "given", "nothing"),
+        ("[cluster_tasks]\nclustering = 'b'", "cluster_tasks.clustering", "one of", '"b"'),
+        ("[tasks.t]\n", "tasks.t", "either train", '"none"'),
+        (
+            "[tasks.t]\ntemplates = ['The']\nfills = [['a', 'b']]\nanswers = ['x', 'y']",
+            "tasks.t.templates",
+            "one {}",
+            '"The"',
+        ),
+        (
+            "[tasks.t]\ntemplates = ['The {}']\nfills = [['a']]\nanswers = ['x', 'y']",
+            "tasks.t.fills",
+            "[clean, patch] words",
+            "['a']",
+        ),
+        ("[tasks.'a/b']\ntrain = 'x'", "tasks", "letters", '"a/b"'),
+        ("[dictionaries.train]\nk = 0", "dictionaries.train.k", "at least 1", "0"),
+    ],
+)
+def test_an_error_names_key_expected_and_found(
+    tmp_path: Path, text: str, key: str, expected: str, found: str
+) -> None:
+    top_level = not text.startswith("[")
+    with pytest.raises(StudyError) as caught:
+        study_of(tmp_path, f"{text}\n{MINIMAL}" if top_level else f"{MINIMAL}\n{text}")
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'mine.toml'}: {key}")
+    assert expected in message
+    assert f"found {found}" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("", "model"),
+        ("[model]\nsource = ' '\n[corpus]\nfiles = ['a']", "model.source"),
+        ("[model]\nsource = 'm'\n[corpus]", "corpus"),
+        ("[model]\nsource = 'm'\n[corpus]\nhub = 'h'", "corpus.max_shards"),
+        ("[model\n", "file"),
+    ],
+)
+def test_a_study_without_model_or_corpus_is_refused(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        study_of(tmp_path, text)
+    assert caught.value.key == key
+
+
+def test_the_shipped_studies_load() -> None:
+    found = load_studies()
+    assert not found.errors
+    assert {"pythia-70m", "gemma-2-2b"} <= set(found.studies)
+
+
+def test_a_faulty_study_is_reported_and_the_others_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "good.toml").write_text(MINIMAL)
+    (tmp_path / "bad.toml").write_text("model = 3")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    monkeypatch.setenv("CIRCUIT_LAKE_STUDIES", str(tmp_path))
+    found = load_studies()
+    assert "good" in found.studies
+    assert sorted(e.file.name for e in found.errors) == ["bad.toml", "binary.toml"]
+
+
+def test_a_missing_folder_of_studies_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIRCUIT_LAKE_STUDIES", str(tmp_path / "absent"))
+    assert "CIRCUIT_LAKE_STUDIES" in str(load_studies().errors[0])
