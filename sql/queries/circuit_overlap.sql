@@ -1,0 +1,36 @@
+-- question: How alike are two circuits of a study?
+-- grain: one row per (study, circuit, other), circuit < other, most alike first
+-- columns: nodes_both (features only; summed over positions); nodes_either; jaccard of the two;
+--   cosine of the effects (−1 to 1)
+with nodes as (
+    select study, circuit, site, feature, sum(effect) as effect
+    from circuit_nodes
+    where feature >= 0
+    group by study, circuit, site, feature
+),
+sizes as (
+    select study, circuit, count(*) as nodes, sqrt(sum(effect * effect)) as norm
+    from nodes
+    group by study, circuit
+),
+common as (
+    select one.study, one.circuit, two.circuit as other, count(*) as nodes_both,
+        sum(one.effect * two.effect) as product
+    from nodes as one
+    join nodes as two using (study, site, feature)
+    where one.circuit < two.circuit
+    group by one.study, one.circuit, two.circuit
+)
+select
+    one.study,
+    one.circuit,
+    two.circuit as other,
+    coalesce(nodes_both, 0) as nodes_both,
+    one.nodes + two.nodes - coalesce(nodes_both, 0) as nodes_either,
+    coalesce(nodes_both, 0) / nodes_either as jaccard,
+    coalesce(product, 0) / nullif(one.norm * two.norm, 0) as cosine
+from sizes as one
+join sizes as two on two.study = one.study and one.circuit < two.circuit
+left join common
+    on common.study = one.study and common.circuit = one.circuit and common.other = two.circuit
+order by one.study, jaccard desc, one.circuit, two.circuit

@@ -1,0 +1,32 @@
+-- what: An edge of a circuit.
+-- grain: one row per (study, task, circuit, up_site, up_pos, up_feature, down_site, down_pos,
+--   down_feature)
+-- columns:
+--   study: Study
+--   task: Task
+--   circuit: Circuit, unique in its study
+--   up_site: Site of the upstream node; y: the metric
+--   up_pos: Position of the upstream node; null when summed [tokens]
+--   up_feature: Feature of the upstream node; −1: error node; 0 at y
+--   down_site: Site of the downstream node; y: the metric
+--   down_pos: Position of the downstream node; null when summed [tokens]
+--   down_feature: Feature of the downstream node; −1: error node; 0 at y
+--   weight: Signed effect through this edge, mean over examples [metric]
+--   share_above: Share of bootstrap resamples with |value| above the threshold
+--   low: 5 % of the bootstrap resamples
+--   high: 95 % of the bootstrap resamples
+select
+    study,
+    task,
+    circuit,
+    up_site,
+    up_pos,
+    up_feature,
+    down_site,
+    down_pos,
+    down_feature,
+    weight,
+    share_above,
+    low,
+    high
+from stored.circuit_edges

@@ -1,0 +1,21 @@
+-- what: A node of a circuit.
+-- grain: one row per (study, task, circuit, site, pos, feature)
+-- columns:
+--   study: Study
+--   task: Task
+--   circuit: Circuit, unique in its study
+--   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   pos: Position of the node; null when summed [tokens]
+--   feature: Feature of the site's dictionary; −1: the error node
+--   effect: Signed effect; positive supports the clean answer [metric]
+--   patch_only: Share of examples in which it is active in the patch alone
+select
+    study,
+    task,
+    circuit,
+    site,
+    pos,
+    feature,
+    effect,
+    patch_only
+from stored.circuit_nodes

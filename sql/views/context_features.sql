@@ -1,0 +1,23 @@
+-- what: A feature active in a context (at a position, or summed), or a site's error node.
+-- grain: one row per (study, site, feature, context_id, pos)
+-- columns:
+--   study: Study
+--   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   feature: Feature of the site's dictionary; −1: the error node
+--   context_id: Context
+--   pos: Position counted back from the answer (−1); null when summed [tokens]
+--   shard: Shard: row range of a source
+--   activation: Activation, or its sum; for the error node ‖ε‖
+--   gradient: Gradient of the metric; null for sums and for the error node
+--   effect: Activation × gradient, summed after the product; null where neither is stored
+select
+    study,
+    site,
+    feature,
+    context_id,
+    pos,
+    shard,
+    activation,
+    gradient,
+    coalesce(effect, activation * gradient) as effect
+from stored.context_features

@@ -1,0 +1,37 @@
+-- what: A site's dictionary and its quality on held-out tokens.
+-- grain: one row per (study, site)
+-- columns:
+--   study: Study
+--   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   kind: Architecture: topk, relu, identity, …
+--   d_model: Width of the site
+--   n_features: Features
+--   l0: Mean features above 0 a token [features]
+--   fve: 1 − Σ‖x − x̂‖² / Σ‖x − mean‖²
+--   loss_increase: Loss with x̂ in place of x, less the model's own [nats]
+--   loss_recovered: 1 − increase / increase under mean ablation
+--   loss_recovered_zero: 1 − increase / increase under zero ablation
+--   loss_increase_mean: Increase of the loss under mean ablation [nats]
+--   loss_increase_zero: Increase of the loss under zero ablation [nats]
+--   loss: The model's own loss on these tokens [nats]
+--   dead_fraction: Share of features never above 0 on n_tokens
+--   n_tokens: Held-out tokens measured on [tokens]
+--   source: train, identity, or the folder or hub id it was loaded from
+select
+    study,
+    site,
+    kind,
+    d_model,
+    n_features,
+    l0,
+    fve,
+    loss_increase,
+    loss_recovered,
+    loss_recovered_zero,
+    loss_increase_mean,
+    loss_increase_zero,
+    loss,
+    dead_fraction,
+    n_tokens,
+    source
+from stored.dictionaries

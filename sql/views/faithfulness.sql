@@ -1,0 +1,50 @@
+-- what: An ablation of all but some nodes, evaluated on a split.
+-- grain: one row per (study, task, method, aggregation, split, unit, seed, selection, value,
+--   ablation, errors, start_layer)
+-- columns:
+--   study: Study
+--   task: Task
+--   method: ig or attrib
+--   aggregation: sum: over positions; none: per position
+--   split: Examples it is evaluated on: test or train
+--   unit: feature, neuron or random
+--   seed: Of a random circuit; null otherwise
+--   selection: top_n: by |effect|; threshold: |effect| above the value
+--   value: Nodes asked for (for all: their number), or the threshold
+--   ablation: What replaces the others: mean, resample or zero
+--   errors: Error nodes: default (by the circuit), keep or remove
+--   start_layer: First layer whose sites are edited; −1 includes embed
+--   n_nodes: Nodes kept, error nodes included
+--   n_error_nodes: Error nodes kept
+--   f_model: F of the model, mean over examples [metric]
+--   f_circuit: F with only the circuit [metric]
+--   f_empty: F with every node ablated [metric]
+--   f_complement: F without the circuit [metric]
+--   faithfulness: (F(C) − F(∅)) / (F(M) − F(∅)); null: too small a divisor
+--   completeness: The same of the complement; 0 is complete
+--   low: 5 % of the bootstrap of faithfulness
+--   high: 95 % of the bootstrap of faithfulness
+select
+    study,
+    task,
+    method,
+    aggregation,
+    split,
+    unit,
+    seed,
+    selection,
+    value,
+    ablation,
+    errors,
+    start_layer,
+    n_nodes,
+    n_error_nodes,
+    f_model,
+    f_circuit,
+    f_empty,
+    f_complement,
+    faithfulness,
+    completeness,
+    low,
+    high
+from stored.faithfulness

@@ -1,0 +1,21 @@
+-- what: A token that a feature promotes or not.
+-- grain: one row per (study, site, feature, sign, rank)
+-- columns:
+--   study: Study
+--   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   feature: Feature of the site's dictionary; −1: the error node
+--   sign: 1: promoted; −1: suppressed
+--   rank: Order by |logit|; 0: the strongest
+--   token_id: Token in the tokenizer's vocabulary
+--   token: Text of the token
+--   logit: Direct effect of a unit activation on the token's logit [logits]
+select
+    study,
+    site,
+    feature,
+    sign,
+    rank,
+    token_id,
+    token,
+    logit
+from stored.feature_logits

@@ -1,0 +1,19 @@
+-- what: Gradient of the metric at a site, mean over the steps of the method; train split.
+-- grain: one row per (study, task, method, example, site, pos)
+-- columns:
+--   study: Study
+--   task: Task
+--   method: ig or attrib
+--   example: Example of the train split
+--   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   pos: Position in the example [tokens]
+--   gradient: ∂m/∂x, one number a dimension of the site
+select
+    study,
+    task,
+    method,
+    example,
+    site,
+    pos,
+    gradient
+from stored.mean_gradients

@@ -1,0 +1,130 @@
+"""The SQL prompt: one statement, one file, one question, a session; corpus text is no markup."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+from rich.console import Console
+
+from dagster_project.lake import prompt
+from dagster_project.lake.catalog import connect
+from dagster_project.lake.store import Lake
+from tests.lake.frames import put
+
+TOKEN = "[red]b\n"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path / "lake")
+    rows = [{"doc_id": 1, "pos": i, "token_id": i, "token": TOKEN} for i in range(1500)]
+    put(lake, "tokens", rows, study="s", shard="00000")
+    return lake
+
+
+def ask(lake: Lake, *arguments: str) -> int:
+    return prompt.main(["--root", str(lake.root), *arguments])
+
+
+def test_one_statement(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(lake, "-c", "select token, pos / 3 as third, null as n from tokens limit 1") == 0
+    output = capsys.readouterr().out
+    assert r"[red]b\n" in output
+    assert "null" in output
+    assert output.splitlines()[-1] == "1 row"
+
+
+def test_several_statements_and_long_results(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(lake, "-c", "select pos from tokens; select count(*) as c from tokens") == 0
+    output = capsys.readouterr().out
+    assert "first 1000 rows" in output
+    assert "1500" in output
+
+
+def test_a_file(lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.sql"
+    file.write_text("-- question: how many?\nselect count(*) as n from tokens;\n")
+    assert ask(lake, str(file)) == 0
+    assert "1500" in capsys.readouterr().out
+
+
+def test_a_shipped_question(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(lake, "dictionary_quality") == 0
+    assert "loss_recovered" in capsys.readouterr().out
+
+
+def test_from_a_pipe(
+    lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("select 40 + 2 as answer"))
+    assert ask(lake) == 0
+    assert "42" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("no_such",), "neither a file nor a shipped question, which are: circuit_overlap"),
+        (("-c", "select [red] from tokens"), "red"),
+        (("-c", "selec 1"), "syntax error"),
+    ],
+)
+def test_faults_are_told(
+    lake: Lake, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(lake, *arguments) == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_s3_is_refused_politely(capsys: pytest.CaptureFixture[str]) -> None:
+    assert prompt.main(["--root", "s3://bucket/lake", "-c", "select 1"]) == 1
+    assert "only local folders" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state/circuit-lake/sql_history"
+
+
+def test_a_session(lake: Lake, state: Path) -> None:
+    typed = [
+        "select 1 +",
+        "41 as answer;",
+        "selec;",
+        ".tables",
+        ".queries",
+        ".schema losses",
+        ".what",
+        ".quit",
+    ]
+    console = Console(file=io.StringIO(), width=300)
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        keys.send_text("".join(f"{line}\n" for line in typed))
+        with connect(lake) as connection:
+            prompt.converse(console, connection)
+    assert isinstance(console.file, io.StringIO)
+    output = console.file.getvalue()
+    for piece in ("42", "syntax error", "A predicted token", "queries.loss_by_subset", "nats"):
+        assert piece in output
+    assert ".schema <table>" in output
+    assert "41 as answer" in state.read_text()
+
+
+def test_completion_knows_tables_columns_and_questions() -> None:
+    def complete(text: str) -> set[str]:
+        found = prompt.completer().get_completions(Document(text), CompleteEvent())
+        return {c.text for c in found}
+
+    assert "context_features" in complete("select * from con")
+    assert "trigram_seen" in complete("select tri")
+    assert "queries.circuit_overlap" in complete("from queries.cir")

@@ -1,0 +1,94 @@
+"""A small lake, made by hand: what the answers of test_queries.py are computed from."""
+
+from __future__ import annotations
+
+from tests.lake.frames import Row
+
+DOCUMENTS: list[Row] = [
+    {"doc_id": 1, "pile_set_name": "web", "n_chars": 4},
+    {"doc_id": 2, "pile_set_name": "web", "n_chars": 6, "duplicate_of": 1},
+    {"doc_id": 3, "pile_set_name": "books", "n_chars": 10},
+]
+LOSSES: list[Row] = [
+    # One piece of two tokens, a token of unknown surprisal, and two pieces of one token each.
+    {"doc_id": 1, "pos": 1, "loss": 1.0, "skill": "count", "piece": 0, "surprisal": 1.5},
+    {"doc_id": 1, "pos": 2, "loss": 3.0, "skill": "count", "piece": 0, "surprisal": 0.0, "rank": 1}
+    | {"trigram_seen": True, "bigram_seen": True},
+    {"doc_id": 2, "pos": 1, "loss": 0.05, "skill": "count", "piece": 0}
+    | {"trigram_seen": True, "bigram_seen": True},
+    {"doc_id": 3, "pos": 1, "loss": 2.0, "skill": "count", "piece": 0, "surprisal": 1.0, "rank": 3},
+    {"doc_id": 3, "pos": 2, "loss": 4.0, "skill": "copy", "piece": 1, "surprisal": 4.0, "rank": 2}
+    | {"bigram_seen": True},
+]
+MANY_LOSSES: list[Row] = [  # 20 of token 1, 20 of token 2, 19 of token 3
+    {"doc_id": 9, "pos": i, "token_id": 1 + i // 20, "loss": 1.0 + i // 20, "rank": i // 20}
+    for i in range(59)
+]
+MANY_TOKENS: list[Row] = [
+    {"doc_id": 9, "pos": i, "token_id": 1 + i // 20, "token": "abc"[i // 20]} for i in range(59)
+]
+CONTEXTS: list[Row] = [
+    {"context_id": 0, "loss": 0.01, "context_loss": 0.02, "skill": "count"},
+    {"context_id": 1, "loss": 0.03, "context_loss": 0.63, "skill": "copy"},
+    {"context_id": 2, "loss": 0.02, "context_loss": 0.02, "skill": "count"},
+    {"context_id": 3, "loss": 0.02, "context_loss": 0.02},
+]
+EMBED: Row = {"site": "embed"}
+CONTEXT_FEATURES: list[Row] = [
+    # Feature 1 in context 0: activation 2 + 1, effect 2·3 + 1·(−1) = 5.
+    EMBED | {"context_id": 0, "pos": -1, "feature": 1, "activation": 2.0, "gradient": 3.0},
+    EMBED | {"context_id": 0, "pos": -2, "feature": 1, "activation": 1.0, "gradient": -1.0},
+    EMBED | {"context_id": 0, "feature": 2, "activation": 1.0, "effect": -2.0},
+    EMBED | {"context_id": 0, "feature": -1, "activation": 9.0, "effect": 9.0},
+    EMBED | {"context_id": 1, "feature": 1, "activation": 1.0, "effect": -3.0},
+    EMBED | {"context_id": 2, "feature": 2, "activation": 4.0, "effect": 1.0},
+]
+MEMBERS: list[Row] = [
+    {"context_id": i, "cluster": cluster} for i, cluster in enumerate((0, 0, 1, -1))
+]
+CLUSTERS: list[Row] = [
+    {"cluster": -1, "size": 100},
+    {"cluster": 0, "size": 2, "answer_entropy": 0.7, "top_answers": ["a", "b"]},
+    {"cluster": 1, "size": 4, "answer_entropy": 0.5, "top_answers": ["c"]},
+    {"cluster": 2, "size": 2, "answer_entropy": 0.0, "top_answers": ["d"]},
+]
+DICTIONARIES: list[Row] = [
+    {"site": site, "kind": "topk", "n_features": 8, "dead_fraction": 0.25}
+    for site in ("resid_10", "resid_2", "embed")
+]
+FEATURES: list[Row] = [EMBED | {"feature": 1, "label": "plural", "density": 0.25}]
+NODES_A: list[Row] = [
+    {"circuit": "a", "site": "resid_0", "feature": 2, "effect": -1.0},
+    {"circuit": "a", "site": "embed", "feature": -1, "effect": -1.0},
+    {"circuit": "a", "site": "embed", "feature": 1, "effect": 3.0},
+]
+NODES_B: list[Row] = [  # per position: feature 1 sums to 4
+    {"circuit": "b", "site": "embed", "pos": 0, "feature": 1, "effect": 1.0},
+    {"circuit": "b", "site": "embed", "pos": 1, "feature": 1, "effect": 3.0},
+    {"circuit": "b", "site": "resid_0", "pos": 1, "feature": 3, "effect": 3.0},
+]
+EDGES: list[Row] = [
+    {"circuit": "a", "up_site": "embed", "up_feature": -1, "down_site": "y", "weight": 0.5},
+    {"circuit": "a", "up_site": "embed", "up_feature": 1, "weight": -2.0}
+    | {"down_site": "resid_0", "down_feature": 2},
+]
+
+
+def faithful(unit: str, value: float, faithfulness: float, n_nodes: int, **more: object) -> Row:
+    """One evaluation of a circuit."""
+    row = {"unit": unit, "selection": "top_n", "value": value, "faithfulness": faithfulness}
+    return row | {"n_nodes": n_nodes, "completeness": 0.25, "n_error_nodes": 4} | more
+
+
+FAITHFULNESS: list[Row] = [
+    faithful("feature", 10, 0.5, 10),
+    faithful("feature", 100, 0.875, 100, n_error_nodes=7),
+    faithful("feature", 0.1, 0.9375, 60, selection="threshold", completeness=0.5),
+    faithful("neuron", 10, 0.125, 10),
+    faithful("random", 10, 0.25, 10, seed=0),
+    faithful("random", 10, 0.75, 10, seed=1),
+]
+SITE_EFFECTS: list[Row] = [
+    {"method": "ig", "site": "embed", "sum_of_effects": 2.0, "true_change": -2.0, "residual": 0.0},
+    {"method": "ig", "site": "mlp_0", "sum_of_effects": 1.5, "true_change": 1.0, "residual": 0.5},
+]

@@ -1,0 +1,231 @@
+"""Shipped SQL: headers, every statement on an empty lake, and answers computed by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from dagster_project.lake.catalog import connect, fetch, grain
+from dagster_project.lake.queries import SQL_FOLDER, read, shipped
+from dagster_project.lake.schemas import TABLES
+from dagster_project.lake.store import Lake, LakeError
+from tests.lake.frames import put
+from tests.sql import rows
+
+S = {"study": "s"}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    lake = Lake(tmp_path_factory.mktemp("filled"))
+    shard = {**S, "shard": "00000"}
+    put(lake, "documents", rows.DOCUMENTS, **shard)
+    put(lake, "losses", rows.LOSSES, **shard)
+    put(lake, "losses", rows.MANY_LOSSES, study="many", shard="00000")
+    put(lake, "tokens", rows.MANY_TOKENS, study="many", shard="00000")
+    put(lake, "contexts", rows.CONTEXTS, **S)
+    put(lake, "context_features", rows.CONTEXT_FEATURES, **shard)
+    put(lake, "cluster_members", rows.MEMBERS, **S, clustering="c")
+    put(lake, "clusters", rows.CLUSTERS, **S, clustering="c")
+    put(lake, "dictionaries", rows.DICTIONARIES, **S)
+    put(lake, "features", rows.FEATURES, **S)
+    put(lake, "circuit_nodes", rows.NODES_A, **S, task="t1")
+    put(lake, "circuit_nodes", rows.NODES_B, **S, task="t2")
+    put(lake, "circuit_edges", rows.EDGES, **S, task="t1")
+    put(lake, "faithfulness", rows.FAITHFULNESS, **S, task="t1")
+    put(lake, "site_effects", rows.SITE_EFFECTS, **S, task="t1")
+    with connect(lake) as connection:
+        yield connection
+
+
+ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
+    "loss_by_subset": (
+        "pile_set_name, documents, tokens, mean_loss, bits_per_char, top_share",
+        [
+            ("books", 1, 2, 3.0, 6 / math.log(2) / 10, 0.0),
+            ("web", 2, 3, 1.35, 4.05 / math.log(2) / 10, 2 / 3),
+        ],
+    ),
+    "loss_by_position": (
+        "pos, tokens, mean_loss, median_loss",
+        [(1, 3, 3.05 / 3, 1.0), (2, 2, 3.5, 3.5)],
+    ),
+    "loss_by_repetition": (
+        "trigram_seen, bigram_seen, tokens, share, mean_loss, easy_share",
+        [
+            (False, False, 2, 0.4, 1.5, 0.0),
+            (False, True, 1, 0.2, 4.0, 0.0),
+            (True, True, 2, 0.4, 1.525, 0.5),
+        ],
+    ),
+    "excess_loss_by_skill": (  # count: pieces of 4 − 1.5 and 2 − 1 nats
+        "skill, tokens, pieces, mean_loss, surprisal, excess",
+        [("count", 3, 2, 2.0, 1.25, 1.75), ("copy", 1, 1, 4.0, 4.0, 0.0)],
+    ),
+    "duplicate_documents": (
+        "pile_set_name, documents, duplicates, share, repeated_chars",
+        [("web", 2, 1, 0.5, 6), ("books", 1, 0, 0.0, 0)],
+    ),
+    "context_window": (
+        "contexts, mean_loss, mean_context_loss, lost_share",
+        [(4, 0.02, 0.1725, 0.25)],
+    ),
+    "dictionary_quality": (
+        "site, layer, alive",
+        [("embed", -1, 6), ("resid_2", 2, 6), ("resid_10", 10, 6)],
+    ),
+    "cluster_ranking": (
+        "cluster, place, share, top_answers, score",
+        [
+            (1, 1, 0.5, ["c"], 0.5 * math.log(4)),
+            (0, 2, 0.25, ["a", "b"], 0.7 * math.log(2)),
+            (2, 3, 0.25, ["d"], 0.0),
+        ],
+    ),
+    "cluster_features": (  # feature 1 in cluster 0: (|5| + |−3|) / 2
+        "cluster, place, feature, contexts, share, mean_activation, mean_effect, label",
+        [
+            (0, 1, 1, 2, 1.0, 2.0, 4.0, "plural"),
+            (0, 2, 2, 1, 0.5, 1.0, 1.0, None),
+            (1, 1, 2, 1, 1.0, 4.0, 1.0, None),
+        ],
+    ),
+    "cluster_skills": (
+        "cluster, skill, contexts, share_of_cluster, share_of_skill",
+        [(0, "copy", 1, 0.5, 1.0), (0, "count", 1, 0.5, 0.5), (1, "count", 1, 1.0, 0.5)],
+    ),
+    "strongest_nodes": (
+        "circuit, place, site, pos, feature, effect, share, label",
+        [
+            ("a", 1, "embed", None, 1, 3.0, 0.6, "plural"),
+            ("a", 2, "embed", None, -1, -1.0, 0.2, None),
+            ("a", 3, "resid_0", None, 2, -1.0, 0.2, None),
+            ("b", 1, "embed", 1, 1, 3.0, 3 / 7, "plural"),
+            ("b", 2, "resid_0", 1, 3, 3.0, 3 / 7, None),
+            ("b", 3, "embed", 0, 1, 1.0, 1 / 7, "plural"),
+        ],
+    ),
+    "strongest_edges": (
+        "circuit, place, up_feature, up_label, down_site, down_feature, weight",
+        [("a", 1, 1, "plural", "resid_0", 2, -2.0), ("a", 2, -1, None, "y", 0, 0.5)],
+    ),
+    "circuit_sites": (
+        "circuit, site, layer, nodes, error_nodes, feature_effect, error_effect, feature_share",
+        [
+            ("a", "embed", -1, 2, 1, 3.0, 1.0, 0.75),
+            ("a", "resid_0", 0, 1, 0, 1.0, 0.0, 1.0),
+            ("b", "embed", -1, 2, 0, 4.0, 0.0, 1.0),
+            ("b", "resid_0", 0, 1, 0, 3.0, 0.0, 1.0),
+        ],
+    ),
+    "circuit_overlap": (  # (3, −1, 0) against (4, 0, 3)
+        "circuit, other, nodes_both, nodes_either, jaccard, cosine",
+        [("a", "b", 1, 3, 1 / 3, 12 / (math.sqrt(10) * 5))],
+    ),
+    "shared_features": (
+        "site, feature, circuits, mean_effect, mean_abs_effect, label, density",
+        [("embed", 1, 2, 3.5, 3.5, "plural", 0.25)],
+    ),
+    "faithfulness_curves": (
+        "value, features, neurons, random, random_high, error_nodes",
+        [(10, 0.5, 0.125, 0.5, 0.75, 4), (100, 0.875, None, None, None, 7)],
+    ),
+    "smallest_faithful": (
+        "unit, n_nodes, faithfulness, completeness, largest",
+        [
+            ("feature", 60, 0.9375, 0.5, 0.9375),
+            ("neuron", None, None, None, 0.125),
+            ("random", None, None, None, 0.75),
+        ],
+    ),
+    "ig_residuals": (
+        "site, sum_of_effects, true_change, residual, relative",
+        [("mlp_0", 1.5, 1.0, 0.5, 0.25), ("embed", 2.0, -2.0, 0.0, 0.0)],
+    ),
+}
+MANY_ANSWERS: dict[str, list[tuple[object, ...]]] = {
+    "hardest_tokens": [(2, "b", 20, 2.0, 0.0), (1, "a", 20, 1.0, 1.0)],
+    "easiest_tokens": [(1, "a", 20, 1.0, 1.0), (2, "b", 20, 2.0, 0.0)],
+}
+
+
+def test_every_question_has_an_answer_worked_out_by_hand() -> None:
+    assert set(shipped("queries")) == set(ANSWERS) | set(MANY_ANSWERS)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers(filled: duckdb.DuckDBPyConnection, name: str) -> None:
+    columns, expected = ANSWERS[name]
+    found = fetch(filled, f"select {columns} from queries.{name} where study = 's'").rows()
+    check(found, expected)
+
+
+@pytest.mark.parametrize("name", MANY_ANSWERS)
+def test_answers_about_the_vocabulary(filled: duckdb.DuckDBPyConnection, name: str) -> None:
+    columns = "token_id, token, predictions, mean_loss, top_share"
+    found = fetch(filled, f"select {columns} from queries.{name} where study = 'many'").rows()
+    check(found, MANY_ANSWERS[name])
+
+
+def check(found: list[tuple[object, ...]], expected: list[tuple[object, ...]]) -> None:
+    assert len(found) == len(expected)
+    for row, wanted in zip(found, expected, strict=True):
+        for value, hoped in zip(row, wanted, strict=True):
+            assert value == (pytest.approx(hoped, 1e-6) if isinstance(hoped, float) else hoped)
+
+
+def test_every_statement_runs_on_an_empty_lake(tmp_path: Path) -> None:
+    with connect(Lake(tmp_path)) as connection:
+        for file in (*shipped("views").values(), *shipped("queries").values()):
+            assert fetch(connection, file.sql).height == 0, file.name
+
+
+@pytest.mark.parametrize("name", shipped("queries"))
+def test_queries_say_what_they_answer(filled: duckdb.DuckDBPyConnection, name: str) -> None:
+    file = shipped("queries")[name]
+    assert list(file.header) == ["question", "grain", "columns"]
+    assert file.header["question"].endswith("?")
+    assert file.header["grain"].startswith("one row per ")
+    for column in fetch(filled, f"from queries.{name} limit 0").columns:
+        assert any(column in text for text in file.header.values()) or column in KNOWN, column
+
+
+KNOWN = {"study", "token_id", "tokens", *(c for t in TABLES.values() for c in t.schema)}
+"""Columns that the contract explains."""
+
+
+def test_there_is_a_view_of_every_table_with_its_columns_explained() -> None:
+    assert set(shipped("views")) == set(TABLES)
+    for name, file in shipped("views").items():
+        assert list(file.header) == ["what", "grain", "columns"]
+        assert file.header["grain"] == f"one row per ({', '.join(grain(TABLES[name]))})"
+        for column in TABLES[name].schema:
+            assert f"{column}:" in file.header["columns"], f"{name}.{column}"
+
+
+def test_views_have_the_columns_and_types_of_the_contract(tmp_path: Path) -> None:
+    with connect(Lake(tmp_path)) as connection:
+        for name, table in TABLES.items():
+            assert dict(fetch(connection, f"from {name}").schema) == dict(table.schema), name
+
+
+def test_grains_hold(filled: duckdb.DuckDBPyConnection) -> None:
+    for name, table in TABLES.items():
+        keys = ", ".join(grain(table))
+        twice = f"select {keys} from {name} group by {keys} having count(*) > 1"
+        assert fetch(filled, twice).height == 0, name
+
+
+def test_keywords_are_in_lower_case() -> None:
+    for file in SQL_FOLDER.rglob("*.sql"):
+        body = "\n".join(x for x in read(file).sql.splitlines() if not x.startswith("--"))
+        assert body == body.lower(), file.name
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LakeError, match=r"no\.sql: no readable SQL file"):
+        read(tmp_path / "no.sql")
