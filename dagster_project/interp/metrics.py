@@ -1,0 +1,48 @@
+"""Metrics: one number per example, read from the final stream at the answer's position.
+
+Discovery signs (Marks et al. 2024, section 3): a positive node effect supports the clean answer.
+`pair`: logit[patch answer] − logit[clean answer]; two rows of the unembedding are enough.
+`log_prob`, `logit`, `logit_minus_mean`: of one answer, times `sign` (−1 for no-pair circuits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor
+
+from dagster_project.interp.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A differentiable reading of the final stream."""
+
+    kind: Literal["pair", "log_prob", "logit", "logit_minus_mean"]
+    answer: Tensor  # [batch] token ids of the (clean) answer
+    patch_answer: Tensor | None = None  # [batch], for `pair`
+    sign: int = 1
+
+    def __call__(self, model: LanguageModel, hidden: Tensor) -> Tensor:
+        """hidden [batch, d_model], normalised, at the answer's position -> [batch]."""
+        if self.kind in ("log_prob", "logit_minus_mean"):
+            logits = model.logits(hidden)
+            chosen = logits.gather(-1, self.answer[:, None])[:, 0]
+            over = logits.logsumexp(-1) if self.kind == "log_prob" else logits.mean(-1)
+            return self.sign * (chosen - over)
+        rows = model.unembedding[self.answer]
+        if self.kind == "pair":
+            assert self.patch_answer is not None
+            rows = model.unembedding[self.patch_answer] - rows
+        return self.sign * (hidden * rows).sum(-1)
+
+    def repeat(self, times: int) -> Metric:
+        """For a batch stacked `times` over."""
+        patch = None if self.patch_answer is None else self.patch_answer.repeat(times)
+        return replace(self, answer=self.answer.repeat(times), patch_answer=patch)
+
+    def rows(self, start: int, stop: int) -> Metric:
+        """For a slice of the batch."""
+        patch = None if self.patch_answer is None else self.patch_answer[start:stop]
+        return replace(self, answer=self.answer[start:stop], patch_answer=patch)

@@ -1,0 +1,132 @@
+"""Language models: a Hugging Face causal LM, frozen, wrapped by nnsight, and its module names.
+
+A family is one row of `FAMILIES`; a model of another family is refused by name. Attention is
+`eager`, whose backward can be batched over cotangents (edges need that).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from nnsight import NNsight
+    from nnsight.intervention.envoy import Envoy
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded or is not supported; the text names it and says why."""
+
+
+class Family(NamedTuple):
+    """Where a family's modules are."""
+
+    layers: str  # path of the list of layers
+    attention: str  # name within a layer; returns (output, weights)
+    mlp: str  # name within a layer
+    parallel: str  # configuration flag: the MLP reads the stream without attention; "": never
+
+
+FAMILIES = {
+    "gpt_neox": Family("gpt_neox.layers", "attention", "mlp", "use_parallel_residual"),
+    "llama": Family("model.layers", "self_attn", "mlp", ""),
+}
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A frozen causal language model and what attribution must know of it."""
+
+    hf: PreTrainedModel
+    nn: NNsight
+    tokenizer: PreTrainedTokenizerBase
+    family: Family
+    parallel: bool  # attention and MLP of a layer read the same stream
+    n_layers: int
+    d_model: int
+    n_vocab: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.hf.device
+
+    @property
+    def layers(self) -> list[Envoy]:
+        """The layers as nnsight sees them, for use inside a trace."""
+        found = self.nn
+        for name in self.family.layers.split("."):
+            found = getattr(found, name)
+        return found  # a ModuleList's Envoy, which indexes like a list
+
+    def attention(self, layer: int) -> Envoy:
+        return getattr(self.layers[layer], self.family.attention)
+
+    def mlp(self, layer: int) -> Envoy:
+        return getattr(self.layers[layer], self.family.mlp)
+
+    @property
+    def unembedding(self) -> Tensor:
+        """W_U [vocabulary, d_model]."""
+        return self.hf.get_output_embeddings().weight
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits [.., vocabulary] of the final, normalised stream [.., d_model]."""
+        return hidden @ self.unembedding.T
+
+
+def load_model(
+    source: str | Path,
+    revision: str = "",
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> LanguageModel:
+    """The model and tokenizer in a local folder or on the hub. Raises ModelError."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(source, revision=revision or None)
+        family_of(config.model_type, source)
+        hf = AutoModelForCausalLM.from_pretrained(
+            source, revision=revision or None, dtype=dtype, attn_implementation="eager"
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or None)
+    except ModelError:
+        raise
+    except (OSError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        message = f"model {source}: neither a folder with a model nor within reach on the hub"
+        raise ModelError(f"{message} ({first})") from error
+    return wrap(hf.to(device), tokenizer)
+
+
+def wrap(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
+    """A loaded Hugging Face model as a LanguageModel. Raises ModelError for other families."""
+    from nnsight import NNsight
+
+    hf = hf.eval().requires_grad_(False)
+    family = family_of(hf.config.model_type, hf.config.name_or_path)
+    return LanguageModel(
+        hf=hf,
+        nn=NNsight(hf),
+        tokenizer=tokenizer,
+        family=family,
+        parallel=bool(family.parallel and getattr(hf.config, family.parallel)),
+        n_layers=hf.config.num_hidden_layers,
+        d_model=hf.config.hidden_size,
+        n_vocab=hf.config.vocab_size,
+    )
+
+
+def family_of(model_type: str, source: str | Path) -> Family:
+    """The family of a configuration's model_type. Raises ModelError."""
+    if model_type not in FAMILIES:
+        raise ModelError(
+            f'model {source}: family "{model_type}" is not supported; supported: '
+            + ", ".join(sorted(FAMILIES))
+        )
+    return FAMILIES[model_type]

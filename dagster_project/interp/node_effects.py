@@ -1,0 +1,161 @@
+"""Node effects: what patching a feature or an error would do to the metric, to first order.
+
+`attrib`: effect = ∂m/∂f ⊙ Δf at clean. `ig`: the gradient is the mean over N points of the straight
+line from clean to patched activation, one site at a time (Marks et al. 2024, section 3.1).
+Decoding is affine, so f and ε enter the model only through x: ∂m/∂f = ḡ W_decᵀ and ∂m/∂ε = ḡ with
+ḡ = ∂m/∂x, and the dictionary stays outside the graph and the loop. Positions that do not count
+(padding, BOS, tokens before the first one changed) keep their clean state all along the line.
+
+Cost per batch: one forward and backward of the model for all sites; for `ig`, per site and step
+one forward from that site on and one backward to it, steps stacked into the batch up to
+`batch_tokens`; then one encode of clean and patch per site. Memory: activations and gradients of
+all sites for one batch, and a block of one site's features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from dagster_project.interp.dictionary import Dictionary
+from dagster_project.interp.examples import Examples
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.sites import gradients, site_names
+from dagster_project.interp.states import (
+    ERROR,
+    Change,
+    SiteState,
+    States,
+    changes,
+    endpoint,
+    metric_at,
+    patch_states,
+)
+from dagster_project.studies.study import NodeEffectsSpec
+
+
+class Nodes(NamedTuple):
+    """Effects of one site's nodes per example and position: those that are not zero."""
+
+    example: Tensor  # [node]
+    pos: Tensor  # [node]
+    feature: Tensor  # [node] −1: the error node
+    effect: Tensor  # [node]
+    patch_only: Tensor  # [node] bool: the feature is active in the patch alone
+
+
+class Attribution(NamedTuple):
+    """One site in one batch of examples."""
+
+    site: str
+    first: int  # number of the batch's first example
+    counted: Tensor  # [batch, position] bool: where effects are taken
+    gradient: Tensor  # ḡ [batch, position, d_model]
+    nodes: Nodes
+    total: Tensor  # [batch] sum of the site's effects
+    true_change: Tensor  # [batch] m(site patched) − m(clean)
+
+
+def attribute(
+    model: LanguageModel,
+    dictionaries: Mapping[str, Dictionary],
+    examples: Examples,
+    spec: NodeEffectsSpec,
+    batch_tokens: int,
+    bos_id: int | None = None,
+) -> Iterator[Attribution]:
+    """Effects of all nodes, batch after batch of examples, and in each site after site.
+
+    bos_id: a token that does not count at position 0; None: every real token counts.
+    """
+    for first, part in examples.portions(batch_tokens):
+        counted = part.counted(bos_id) & part.changed
+        plain = gradients(model, part.clean, part.discovery_metric(), site_names(model.n_layers))
+        patches = patch_states(model, part, list(dictionaries))
+        rows = torch.arange(len(part), device=part.device)
+        for site, dictionary in dictionaries.items():
+            dtype = dictionary.bias.dtype
+            clean = plain.activation[site].to(dtype)
+            patch = None if patches is None else patches[site].to(dtype)
+            end = endpoint(dictionary, clean, patch, counted)
+            gradient = plain.gradient[site].to(dtype)
+            if spec.method == "ig":
+                line = Line(model, part, plain.activation, site, clean, end)
+                gradient = mean_gradient(line, gradient, spec.steps, spec.rule, batch_tokens)
+            nodes = project(dictionary, SiteState(clean, patch, gradient), counted)
+            patched = metric_at(model, part, plain.activation, site, end, rows)
+            total = nodes.effect.new_zeros(len(part)).index_add_(0, nodes.example, nodes.effect)
+            yield Attribution(site, first, counted, gradient, nodes, total, patched - plain.value)
+
+
+class Line(NamedTuple):
+    """The way from the clean to the patched activation of one site."""
+
+    model: LanguageModel
+    examples: Examples
+    below: States  # clean activations of all sites
+    site: str
+    start: Tensor  # [batch, position, d_model]
+    end: Tensor  # [batch, position, d_model]
+
+
+def mean_gradient(
+    line: Line,
+    at_clean: Tensor,
+    steps: int,
+    rule: Literal["midpoint", "left"],
+    batch_tokens: int,
+) -> Tensor:
+    """Mean of ∂m/∂x over points x_c + α (x_p − x_c): α = (k+½)/N, or k/N (k = 0 is at_clean)."""
+    if rule == "left":
+        total, alphas = at_clean.clone(), torch.arange(1, steps, dtype=torch.float64) / steps
+    else:
+        total, alphas = (
+            torch.zeros_like(at_clean),
+            (torch.arange(steps, dtype=torch.float64) + 0.5) / steps,
+        )
+    rows = torch.arange(len(line.start), device=line.start.device)
+    for block in alphas.to(line.start).split(max(1, batch_tokens // line.start[..., 0].numel())):
+        points = torch.lerp(line.start, line.end, block[:, None, None, None])  # [step, B, P, d]
+        x = points.flatten(0, 1).requires_grad_(True)
+        value = metric_at(
+            line.model, line.examples, line.below, line.site, x, rows.repeat(len(block))
+        )
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+        total += gradient.view_as(points).sum(0)
+    return total / steps
+
+
+def project(dictionary: Dictionary, state: SiteState, counted: Tensor) -> Nodes:
+    """Effects of the nodes with Δf ≠ 0 or Δε ≠ 0 at the counted [batch, position] tokens."""
+    blocks = [
+        _block(dictionary, example, pos, found, state.gradient[example, pos])
+        for example, pos, found in changes(dictionary, state, counted)
+    ]
+    if not blocks:
+        nothing = torch.zeros(0, dtype=torch.int64, device=counted.device)
+        return Nodes(nothing, nothing, nothing, state.clean.new_zeros(0), nothing.bool())
+    return Nodes(*(torch.cat(column) for column in zip(*blocks, strict=True)))
+
+
+def _block(
+    dictionary: Dictionary, example: Tensor, pos: Tensor, found: Change, gradient: Tensor
+) -> Nodes:
+    """Effects of a block of tokens: only the features that change in it are projected on."""
+    features = (found.features != 0).any(0).nonzero()[:, 0]
+    delta = found.features[:, features]
+    effects = (gradient @ dictionary.decoder_rows(features).T) * delta
+    token, column = delta.nonzero(as_tuple=True)
+    error = (found.error * gradient).sum(-1)
+    erring = found.error.any(-1).nonzero()[:, 0]
+    inactive = found.clean[token, features[column]] == 0
+    return Nodes(
+        torch.cat([example[token], example[erring]]),
+        torch.cat([pos[token], pos[erring]]),
+        torch.cat([features[column], torch.full_like(erring, ERROR)]),
+        torch.cat([effects[token, column], error[erring]]),
+        torch.cat([inactive, torch.zeros_like(erring, dtype=torch.bool)]),
+    )

@@ -1,0 +1,180 @@
+"""Sites: where the stream and its contributions are read, replaced and differentiated.
+
+`embed` is the stream that enters layer 0; `attn_i` and `mlp_i` are what attention and MLP of
+layer i add to it; `resid_i` is the stream after layer i. Batches are right-padded: under a causal
+mask padding never reaches a real token, so no attention mask is needed. Every function here is
+one trace: a forward, and at most one backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import nnsight
+import torch
+from torch import Tensor
+
+from dagster_project.interp.metrics import Metric
+from dagster_project.interp.model import LanguageModel
+
+Edit = Callable[[str, Tensor], Tensor]  # (site, activation) -> activation, both [B, P, d]
+
+
+class Batch(NamedTuple):
+    """Right-padded token sequences."""
+
+    ids: Tensor  # [batch, position] int64
+    lengths: Tensor  # [batch] real tokens
+
+    @property
+    def real(self) -> Tensor:
+        """[batch, position] bool: not padding."""
+        return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
+
+
+class Site(NamedTuple):
+    """A parsed site name."""
+
+    kind: str  # embed, attn, mlp or resid
+    layer: int  # −1 for embed
+
+
+def site_names(n_layers: int) -> list[str]:
+    """All sites in forward order."""
+    layers = [f"{kind}_{i}" for i in range(n_layers) for kind in ("attn", "mlp", "resid")]
+    return ["embed", *layers]
+
+
+def parse_site(name: str, n_layers: int | None = None) -> Site:
+    """Kind and layer of a site name. Raises ValueError that names it."""
+    if name == "embed":
+        return Site("embed", -1)
+    kind, _, layer = name.partition("_")
+    known = kind in ("attn", "mlp", "resid") and layer.isdecimal()
+    if not known or (n_layers is not None and int(layer) >= n_layers):
+        layers = "" if n_layers is None else f" with i < {n_layers}"
+        expected = f"embed, attn_i, mlp_i or resid_i{layers}"
+        raise ValueError(f'site "{name}": expected {expected}')
+    return Site(kind, int(layer))
+
+
+def batch_of(sequences: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Batch:
+    """Token sequences, right-padded with 0 into one batch."""
+    lengths = torch.tensor([len(s) for s in sequences], device=device)
+    ids = torch.zeros(len(sequences), int(lengths.max()), dtype=torch.int64)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = torch.as_tensor(list(sequence))
+    return Batch(ids.to(device), lengths)
+
+
+def read(model: LanguageModel, site: str) -> Tensor:
+    """Inside a trace: the site's activation [batch, position, d_model]."""
+    kind, layer = parse_site(site)
+    if kind == "embed":
+        return model.layers[0].input
+    if kind == "attn":
+        return model.attention(layer).output[0]
+    return model.mlp(layer).output if kind == "mlp" else model.layers[layer].output
+
+
+def write(model: LanguageModel, site: str, value: Tensor) -> None:
+    """Inside a trace: replace the site's activation."""
+    kind, layer = parse_site(site)
+    if kind == "embed":
+        model.layers[0].input = value
+    elif kind == "attn":
+        attention = model.attention(layer)
+        attention.output = (value, *attention.output[1:])
+    elif kind == "mlp":
+        model.mlp(layer).output = value
+    else:
+        model.layers[layer].output = value
+
+
+def activations(
+    model: LanguageModel, ids: Tensor, sites: Sequence[str]
+) -> dict[str, Tensor]:
+    """Activations [batch, position, d_model] of sites (in forward order) for ids [B, P]."""
+    with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False) as tracer:
+        found = nnsight.save({site: read(model, site) for site in sites})
+        tracer.stop()
+    return found
+
+
+def final_hidden(model: LanguageModel, ids: Tensor, edit: Edit | None = None,
+                 sites: Sequence[str] = ()) -> Tensor:
+    """The normalised stream [batch, position, d_model] that the unembedding reads.
+
+    With `edit`, each of `sites` (in forward order) is replaced on the already edited stream.
+    """
+    with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False):
+        for site in sites:
+            assert edit is not None
+            write(model, site, edit(site, read(model, site)))
+        hidden = nnsight.save(model.nn.lm_head.input)
+        model.nn.lm_head.skip(hidden[..., :1])
+    return hidden
+
+
+class Gradients(NamedTuple):
+    """One plain forward and backward."""
+
+    value: Tensor  # [batch] the metric
+    activation: dict[str, Tensor]  # site -> [batch, position, d_model]
+    gradient: dict[str, Tensor]  # site -> ∂(sum of metric)/∂activation, the same shape
+
+
+def gradients(
+    model: LanguageModel, batch: Batch, metric: Metric, sites: Sequence[str]
+) -> Gradients:
+    """Activations and metric gradients of all sites, the model alone in the graph."""
+    with model.nn.trace(input_ids=batch.ids, use_cache=False):
+        stream = model.layers[0].input
+        stream.requires_grad_(True)
+        found = {site: stream if site == "embed" else read(model, site) for site in sites}
+        hidden = model.nn.lm_head.input
+        value = nnsight.save(metric(model, at_last(hidden, batch.lengths)))
+        model.nn.lm_head.skip(hidden[..., :1])
+        found = nnsight.save(found)
+    tensors = list(found.values())
+    grads = torch.autograd.grad(value.sum(), tensors)
+    detached = {site: x.detach() for site, x in found.items()}
+    return Gradients(value.detach(), detached, dict(zip(found, grads, strict=True)))
+
+
+def metric_from(
+    model: LanguageModel,
+    batch: Batch,
+    metric: Metric,
+    site: str,
+    value: Tensor,
+    clean: Mapping[str, Tensor],
+) -> Tensor:
+    """The metric [batch] when `site` holds `value`; layers below are not recomputed.
+
+    value: [batch, position, d_model], may require a gradient. clean: the clean activations of
+    the same batch at the sites just below: `resid_{i-1}` or `embed`, and `attn_i` for `mlp_i`.
+    """
+    kind, layer = parse_site(site)
+    below = layer if kind in ("attn", "mlp") else layer + 1  # layers replaced as a whole
+    with model.nn.trace(input_ids=batch.ids, use_cache=False):
+        if kind == "embed":
+            model.layers[0].input = value
+        for i in range(below):
+            stream = value if kind == "resid" and i == layer else clean[f"resid_{i}"]
+            model.layers[i].skip(stream)
+        if kind == "attn":
+            model.attention(layer).skip((value, None))
+        elif kind == "mlp":
+            model.attention(layer).skip((clean[f"attn_{layer}"], None))
+            model.mlp(layer).skip(value)
+        hidden = model.nn.lm_head.input
+        result = nnsight.save(metric(model, at_last(hidden, batch.lengths)))
+        model.nn.lm_head.skip(hidden[..., :1])
+    return result
+
+
+def at_last(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """[batch, d_model] at the last real token of hidden [batch, position, d_model]."""
+    return hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]

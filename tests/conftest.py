@@ -1,0 +1,200 @@
+"""Shared fixtures: tiny random models with a real tokenizer, and the optional reference data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from dagster_project.interp.model import LanguageModel
+
+FAMILIES = ("neox", "neox_sequential", "llama")
+
+SENTENCES = [
+    f"{start} {noun} {verb} {rest}"
+    for start in ("the", "a", "one day the", "then the")
+    for noun in ("girl", "girls", "boy", "boys", "dog", "dogs", "cat", "cats")
+    for verb in ("was", "were", "saw", "had")
+    for rest in ("happy", "in the park", "a big red ball", "so sad")
+]
+"""The corpus of the tiny models: 512 lines."""
+
+
+def make_tokenizer(*, bos: bool) -> PreTrainedTokenizerFast:
+    """A BPE of 96 entries trained on SENTENCES; with `bos`, `<s>` starts every text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    trainer = trainers.BpeTrainer(
+        vocab_size=96, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
+
+
+def make_model(family: str, seed: int = 0) -> LanguageModel:
+    """A random model: 2 layers, d_model 16, 4 heads, 96 tokens; weights larger than usual, so
+    that every part matters."""
+    import torch
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
+
+    from dagster_project.interp.model import wrap
+
+    torch.manual_seed(seed)
+    common = {
+        "vocab_size": 96,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.3,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "attn_implementation": "eager",
+    }
+    if family == "llama":
+        llama = LlamaConfig(**common, intermediate_size=40, num_key_value_heads=2)
+        return wrap(LlamaForCausalLM(llama), make_tokenizer(bos=True))
+    neox = GPTNeoXConfig(
+        **common,
+        intermediate_size=32,
+        use_parallel_residual=family == "neox",
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+    )
+    model = GPTNeoXForCausalLM(neox)
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):  # zero by default; make biases matter
+            torch.nn.init.normal_(weight, std=0.1)
+    return wrap(model, make_tokenizer(bos=False))
+
+
+TINY_STUDY = """
+[model]
+source = "model"
+
+[corpus]
+files = ["corpus/*.jsonl"]
+rows_per_shard = 128
+
+[tokens]
+max_tokens = 32
+
+[dictionaries]
+source = "{dictionaries}"
+held_out_tokens = 512
+
+[dictionaries.train]
+expansion = 2
+k = 4
+tokens = 20_000
+batch = 256
+dead_after = 5_000
+
+[contexts]
+n_ctx = 6
+max_loss = 100.0
+skip_trigrams = false
+target = 60
+
+[clusterings.effects-3]
+n_clusters = 3
+
+[tasks.number]
+templates = ["the {}", "one day the {}"]
+fills = [["girl", "girls"], ["boy", "boys"], ["dog", "dogs"], ["cat", "cats"]]
+answers = [" was", " were"]
+node_threshold = 0.001
+edge_threshold = 0.001
+
+[cluster_tasks]
+clustering = "effects-3"
+largest = 1
+max_examples = 12
+node_threshold = 0.001
+edge_threshold = 0.001
+
+[node_effects]
+steps = 4
+bootstrap = 20
+
+[faithfulness]
+sizes = [0, 5, 20]
+random_seeds = 2
+bootstrap = 20
+
+[compute]
+device = "cpu"
+"""
+"""A whole study that runs in seconds."""
+
+
+def write_tiny_study(
+    folder: Path, name: str = "tiny", family: str = "llama", dictionaries: str = "train"
+) -> Path:
+    """A study's TOML with its random model and a corpus of 512 lines in two files."""
+    model = make_model(family)
+    model.hf.save_pretrained(folder / "model")
+    model.tokenizer.save_pretrained(folder / "model")
+    corpus = folder / "corpus"
+    corpus.mkdir(exist_ok=True)
+    for part in (0, 1):
+        lines = SENTENCES[part * 256 : (part + 1) * 256]
+        rows = [{"text": text, "meta": {"pile_set_name": f"part {part}"}} for text in lines]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (corpus / f"{part}.jsonl").write_text(text)
+    file = folder / f"{name}.toml"
+    file.write_text(TINY_STUDY.format(dictionaries=dictionaries))
+    return file
+
+
+@pytest.fixture(scope="session")
+def tiny_neox() -> LanguageModel:
+    return make_model("neox")
+
+
+@pytest.fixture(scope="session")
+def tiny_neox_sequential() -> LanguageModel:
+    return make_model("neox_sequential")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama() -> LanguageModel:
+    return make_model("llama")
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def any_model(request: pytest.FixtureRequest) -> LanguageModel:
+    """Each family in turn."""
+    return make_model(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The optional folder of real models and reference numbers beside the repository."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not (folder / "reference").is_dir():
+        pytest.skip("no reference data beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stories(shared: Path) -> LanguageModel:
+    """A real model: stories260K, 5 layers, Llama family."""
+    from dagster_project.interp.model import load_model
+
+    return load_model(shared / "models" / "stories260k")
