@@ -43,7 +43,7 @@ def per_example(nodes: Nodes, first: int, aggregation: Aggregation) -> pl.DataFr
             "abs_effect": nodes.effect.abs().cpu().numpy(),
             "patch_only": nodes.patch_only.cpu().numpy(),
         }
-    ).cast({"example": pl.Int32, "pos": pl.Int16, "feature": pl.Int32})
+    ).cast(_DTYPES)
     if aggregation == "none":
         return frame
     summed = frame.group_by("example", "feature").agg(
@@ -78,6 +78,16 @@ def aggregate(
     )
 
 
+_DTYPES = pl.Schema(
+    {
+        "example": pl.Int32(),
+        "pos": pl.Int16(),
+        "feature": pl.Int32(),
+        "effect": pl.Float32(),
+        "abs_effect": pl.Float32(),
+        "patch_only": pl.Boolean(),
+    }
+)
 _SUMMARY = dict.fromkeys(("effect", "share_above", "low", "high"), pl.Float32)
 
 

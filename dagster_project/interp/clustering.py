@@ -1,0 +1,145 @@
+"""Clusters of contexts that the model predicts by the same nodes (Michaud et al. 2023, section 5).
+
+A context's vector holds the activation, effect or |effect| of every node of every site, each
+site's part scaled to norm 1 so that none outweighs the others. The vectors' similarity is embedded
+(`spectral.py`) and k-means groups the embedding; clusters are numbered by size, 0 the largest, and
+contexts without any node go to cluster −1. The 2-D map is a t-SNE of the embedding of up to
+MAPPED contexts; the others lie among their nearest mapped neighbours.
+
+Cost: 12 bytes a node of a context for X and as many for its transpose; one site's long rows at a
+time. k-means and t-SNE run on one OpenMP thread: their sums then have one order, and the same seed
+gives the same clusters and map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from dagster_project.interp.spectral import Floats, embedding, reduce, similarity_product, unit_rows
+from dagster_project.studies.study import ClusteringSpec
+
+Labels = NDArray[np.int32]
+
+MAPPED = 2000
+"""Contexts that t-SNE places itself."""
+MAP_STEPS = 500
+"""Steps of t-SNE; the first 250 exaggerate."""
+NEIGHBOURS = 3
+"""Mapped contexts whose mean is the place of another."""
+ZERO = -1
+"""Cluster of contexts whose vector is zero."""
+
+
+class Clusters(NamedTuple):
+    """A clustering of contexts, in the order of the rows of X."""
+
+    labels: Labels  # [context] 0 is the largest; −1: zero vector
+    places: Floats  # [context, 2] the 2-D map; NaN for zero vectors
+
+
+def sample_of(context_ids: Sequence[int], size: int, seed: int) -> list[int]:
+    """`size` of the contexts (0: all), ascending; the choice depends on the seed and the set."""
+    ordered = np.sort(np.asarray(context_ids))
+    if not 0 < size < len(ordered):
+        return ordered.tolist()
+    return np.sort(np.random.default_rng(seed).choice(ordered, size, replace=False)).tolist()
+
+
+def context_vectors(
+    features: pl.LazyFrame, context_ids: Sequence[int], spec: ClusteringSpec
+) -> sparse.csr_array:
+    """X [context, node that occurs] of ascending context_ids; a node is (site, pos, feature).
+
+    features: rows of context_features (context_id, pos, site, feature, activation, effect).
+    """
+    names = features.select(pl.col("site").unique().sort()).collect()["site"].to_list()
+    parts = [sparse.csr_array((len(context_ids), 0))]
+    for site in names:
+        part = _site_vectors(features.filter(pl.col("site") == site), context_ids, spec)
+        parts.append(unit_rows(part) if spec.unit_norm_per_site else part)
+    return drop_zeros(sparse.csr_array(sparse.hstack(parts)))
+
+
+def cluster(X: sparse.csr_array, spec: ClusteringSpec) -> Clusters:
+    """Clusters and map of the vectors X [context, column].
+
+    Raises SpectralError where n_clusters are not fewer than the vectors that are not zero.
+    """
+    X = reduce(X, spec.svd_cut) if spec.svd_cut and X.nnz else X
+    kept = np.flatnonzero(np.diff(drop_zeros(X).indptr))
+    labels = np.full(X.shape[0], ZERO, np.int32)
+    places = np.full((X.shape[0], 2), np.nan)
+    product = similarity_product(X[kept], spec.similarity)
+    points = embedding(product, len(kept), spec.n_clusters, spec.seed)
+    labels[kept] = by_size(groups_of(points, spec.n_clusters, spec.seed))
+    places[kept] = map_of(points, spec.seed)
+    return Clusters(labels, places)
+
+
+@threadpool_limits.wrap(limits=1, user_api="openmp")
+def groups_of(points: Floats, n_groups: int, seed: int) -> NDArray[np.int32]:
+    """k-means of points [context, dimension] -> group of each, the best of ten starts."""
+    return KMeans(n_groups, n_init=10, random_state=seed).fit_predict(points)
+
+
+def by_size(labels: NDArray[np.integer]) -> Labels:
+    """Labels ≥ 0 renumbered: 0 the largest group; of equal sizes, the one that comes first."""
+    _, first, inverse, sizes = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.lexsort((first, -sizes))
+    return np.argsort(order)[inverse].astype(np.int32)
+
+
+@threadpool_limits.wrap(limits=1, user_api="openmp")
+def map_of(points: Floats, seed: int) -> Floats:
+    """Places [context, 2] on a plane: neighbours in the embedding lie together."""
+    n = len(points)
+    chosen = np.asarray(sample_of(range(n), MAPPED, seed))
+    perplexity = min(30.0, (len(chosen) - 1) / 3)
+    tsne = TSNE(perplexity=perplexity, init="pca", max_iter=MAP_STEPS, random_state=seed)
+    scaled = (points - points.mean(axis=0)) / points.std()  # t-SNE's start has a scale of its own
+    mapped: Floats = tsne.fit_transform(scaled[chosen])
+    if len(chosen) == n:
+        return mapped
+    nearest = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(scaled[chosen])
+    places = mapped[nearest.kneighbors(scaled, return_distance=False)].mean(axis=1)
+    places[chosen] = mapped
+    return places
+
+
+def drop_zeros(X: sparse.csr_array) -> sparse.csr_array:
+    """X without stored zeros."""
+    copy = X.copy()
+    copy.eliminate_zeros()
+    return copy
+
+
+def _site_vectors(
+    rows: pl.LazyFrame, context_ids: Sequence[int], spec: ClusteringSpec
+) -> sparse.csr_array:
+    """One site's part of the vectors, columns by position and feature."""
+    value = pl.col("activation" if spec.representation == "activations" else "effect")
+    value = value.abs() if spec.representation == "abs_effects" else value
+    wanted = rows if spec.errors else rows.filter(pl.col("feature") >= 0)
+    found = wanted.select(
+        "context_id",
+        column=pl.col("pos").fill_null(0).cast(pl.Int64) * 2**32 + pl.col("feature"),
+        value=value.cast(pl.Float64),
+    ).collect()
+    order = pl.DataFrame({"context_id": pl.Series(context_ids, dtype=pl.Int64)}).with_row_index()
+    found = found.join(order, on="context_id")
+    names, columns = np.unique(found["column"].to_numpy(), return_inverse=True)
+    where = (found["index"].to_numpy(), columns)
+    shape = (len(context_ids), len(names))
+    return sparse.csr_array((found["value"].to_numpy(), where), shape=shape)

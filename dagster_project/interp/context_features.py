@@ -1,0 +1,214 @@
+"""Context features: what every site's dictionary holds of a context, and its effect on the answer.
+
+One plain forward and backward of the model serves all sites, with m = log p, logit, or logit −
+mean logit of the answer at the context's last token. Because decode is affine, ∂m/∂f = G W_decᵀ
+with G = ∂m/∂x: a site is then encoded, and G projected on the active features alone. A node's
+effect is f · ∂m/∂f; the error node (feature −1) has activation ‖ε‖ and effect Σ_d ε_d G_d. `sum`
+adds activations and products over positions (a sum of products); `last` keeps the last positions.
+
+Cost: a forward and a backward of the model, and an encode and a decode of every site. Memory: one
+batch's activations and gradients of all sites, and ENCODED feature activations of one site.
+Padding and, where asked, BOS never enter. Nodes whose activation is zero have no row: an identity
+dictionary has no error rows, and a context that is BOS alone has none at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from dagster_project.interp.contexts import windows
+from dagster_project.interp.corpus import ignore
+from dagster_project.interp.dictionary import Dictionary
+from dagster_project.interp.metrics import Metric
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.sequences import buckets
+from dagster_project.interp.sites import Batch, batch_of, gradients
+from dagster_project.studies.study import ContextFeaturesSpec
+
+ENCODED = 1 << 24
+"""Feature activations of one site held at a time (64 MiB in float32)."""
+PAIRS = 2048
+"""(token, feature) pairs projected at a time: their rows stay in cache."""
+DENSE_SHARE = 1 / 128
+"""Share of active features from which one matrix product beats gathering decoder rows."""
+DTYPES = pl.Schema(
+    {
+        "context_id": pl.Int64(),
+        "pos": pl.Int16(),
+        "feature": pl.Int32(),
+        "activation": pl.Float32(),
+        "gradient": pl.Float32(),
+        "effect": pl.Float32(),
+    }
+)
+
+
+class Window(NamedTuple):
+    """A context as the model sees it."""
+
+    context_id: int
+    ids: list[int]  # the tokens before the answer; the last one predicts it
+    answer_id: int
+
+
+class Tokens(NamedTuple):
+    """The tokens of a batch that enter, flattened; sorted by context, then position."""
+
+    keep: Tensor  # [batch, position] bool
+    context_id: Tensor  # [token]
+    pos: Tensor  # [token] counted back from the answer: −1 predicts it
+
+
+class Nodes(NamedTuple):
+    """Nodes of one site that are not zero."""
+
+    token: Tensor  # [node] row of the tokens
+    feature: Tensor  # [node] −1: the error node
+    activation: Tensor  # [node] ‖ε‖ for the error node
+    gradient: Tensor  # [node] NaN for the error node
+    effect: Tensor  # [node]
+
+
+def windows_of(contexts: pl.DataFrame, tokens: pl.LazyFrame, n_ctx: int) -> list[Window]:
+    """The windows of contexts (context_id, doc_id, pos, answer_id), by context_id.
+
+    tokens: doc_id, pos, token_id of their documents. Raises ValueError for a context that is not
+    within its document.
+    """
+    ordered = contexts.sort("context_id")
+    columns = (ordered["context_id"], windows(ordered, tokens, n_ctx), ordered["answer_id"])
+    return [Window(*row) for row in zip(*(c.to_list() for c in columns), strict=True)]
+
+
+def context_features(
+    model: LanguageModel,
+    dictionaries: Mapping[str, Dictionary],
+    contexts: Sequence[Window],
+    spec: ContextFeaturesSpec,
+    batch_tokens: int,
+    advance: Callable[[int], None] = ignore,
+) -> Iterator[pl.DataFrame]:
+    """Rows of the context_features table, a frame for each batch and site.
+
+    dictionaries: by site, in forward order. advance: told of contexts as they are done. Columns:
+    context_id, pos (null with `sum`), site, feature, activation, gradient (null for sums and
+    error nodes), effect (in m's unit).
+    """
+    for bucket in buckets([len(window.ids) for window in contexts], batch_tokens):
+        group = [contexts[i] for i in bucket]
+        batch = batch_of([w.ids for w in group], model.device)
+        answer = torch.tensor([w.answer_id for w in group], device=model.device)
+        found = gradients(model, batch, Metric(spec.metric, answer), list(dictionaries))
+        tokens = kept_tokens(batch, [w.context_id for w in group], spec, bos_id(model, spec))
+        for site, dictionary in dictionaries.items():
+            x = found.activation.pop(site)[tokens.keep].to(dictionary.bias.dtype)
+            G = found.gradient.pop(site)[tokens.keep].to(dictionary.bias.dtype)
+            frame = _site_frame(dictionary, x, G, tokens, spec.aggregation)
+            if len(frame):
+                yield frame.insert_column(2, pl.lit(site).alias("site"))
+        advance(len(group))
+
+
+def bos_id(model: LanguageModel, spec: ContextFeaturesSpec) -> int | None:
+    """The token to leave out where it is a window's first; None: none is left out."""
+    return model.tokenizer.bos_token_id if spec.skip_bos else None
+
+
+def kept_tokens(
+    batch: Batch, context_ids: Sequence[int], spec: ContextFeaturesSpec, bos: int | None
+) -> Tokens:
+    """The real tokens of a batch, without a leading BOS, and with `last` the last last_k alone."""
+    pos = torch.arange(batch.ids.shape[1], device=batch.ids.device) - batch.lengths[:, None]
+    keep = batch.real.clone()
+    if bos is not None:
+        keep[:, 0] &= batch.ids[:, 0] != bos
+    if spec.aggregation == "last":
+        keep &= pos >= -spec.last_k
+    ids = torch.tensor(context_ids, device=keep.device)[:, None].expand_as(keep)
+    return Tokens(keep, ids[keep], pos[keep])
+
+
+def nodes(dictionary: Dictionary, x: Tensor, G: Tensor) -> Nodes:
+    """Active features and errors of tokens x [token, d_model] with gradients G [token, d_model]."""
+    f = dictionary.encode(x)
+    token, feature = f.nonzero(as_tuple=True)
+    activation = f[token, feature]
+    gradient = project(dictionary, G, token, feature)
+    error = x - dictionary.decode(f)
+    norm = error.norm(dim=-1)
+    wrong = norm.nonzero()[:, 0]
+    return Nodes(
+        token=torch.cat([wrong, token]),
+        feature=torch.cat([torch.full_like(wrong, -1), feature]),
+        activation=torch.cat([norm[wrong], activation]),
+        gradient=torch.cat([torch.full_like(norm[wrong], torch.nan), gradient]),
+        effect=torch.cat([(error * G).sum(-1)[wrong], activation * gradient]),
+    )
+
+
+def project(dictionary: Dictionary, G: Tensor, token: Tensor, feature: Tensor) -> Tensor:
+    """∂m/∂f = G[token] · W_dec[feature], [n] for the pairs (token, feature), G [token, d_model]."""
+    if len(token) > DENSE_SHARE * len(G) * dictionary.n_features:
+        every = torch.arange(dictionary.n_features, device=G.device)
+        return (G @ dictionary.decoder_rows(every).T)[token, feature]
+    pairs = zip(token.split(PAIRS), feature.split(PAIRS), strict=True)
+    parts = [(G[t] * dictionary.decoder_rows(f)).sum(-1) for t, f in pairs]
+    return torch.cat(parts) if parts else G.new_zeros(0)
+
+
+def _site_frame(
+    dictionary: Dictionary,
+    x: Tensor,
+    G: Tensor,
+    tokens: Tokens,
+    aggregation: Literal["sum", "last"],
+) -> pl.DataFrame:
+    """Rows of one site, a few contexts at a time so that ENCODED bounds what is encoded."""
+    _, counts = tokens.context_id.unique_consecutive(return_counts=True)
+    frames, stop = [], 0
+    for count in _grouped(counts.tolist(), ENCODED // dictionary.n_features):
+        rows = slice(stop, stop := stop + count)
+        found = nodes(dictionary, x[rows], G[rows])
+        frame = _frame(found, tokens.context_id[rows], tokens.pos[rows])
+        frames.append(_summed(frame) if aggregation == "sum" else frame)
+    return pl.concat(frames) if frames else pl.DataFrame()
+
+
+def _grouped(counts: Sequence[int], limit: int) -> Iterator[int]:
+    """Sums of neighbouring counts, each at most `limit` (or one count)."""
+    total = 0
+    for count in counts:
+        if total and total + count > limit:
+            yield total
+            total = 0
+        total += count
+    if total:
+        yield total
+
+
+def _frame(found: Nodes, context_id: Tensor, pos: Tensor) -> pl.DataFrame:
+    """Nodes as rows, given context and position of each token."""
+    columns = {
+        "context_id": context_id[found.token],
+        "pos": pos[found.token],
+        "feature": found.feature,
+        "activation": found.activation,
+        "gradient": found.gradient,
+        "effect": found.effect,
+    }
+    frame = pl.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}).cast(DTYPES)
+    is_feature = pl.col("feature") >= 0
+    return frame.with_columns(pl.when(is_feature).then("gradient").alias("gradient"))
+
+
+def _summed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Activations and effects added over each context's positions; gradients do not add."""
+    groups = frame.group_by("context_id", "feature", maintain_order=True)
+    sums = groups.agg(pl.col("activation").sum(), pl.col("effect").sum())
+    none = {name: pl.lit(None, DTYPES[name]) for name in ("pos", "gradient")}
+    return sums.with_columns(**none).select(frame.columns)

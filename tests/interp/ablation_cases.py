@@ -1,0 +1,129 @@
+"""Random dictionaries and examples, and a slow, independent evaluation in float64.
+
+The slow evaluation follows the formulas one example at a time, with forward hooks on the Hugging
+Face model: no batches, no padding, and x' = decode(f') + ε' as it stands.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dagster_project.interp.dictionary import Activation, Dictionary, SparseDictionary
+from dagster_project.interp.examples import Examples
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.sites import batch_of, parse_site, site_names
+
+N_FEATURES = 24
+
+
+def random_dictionaries(
+    model: LanguageModel, activation: Activation = "relu", seed: int = 0
+) -> dict[str, Dictionary]:
+    """A dictionary of 24 features for each site, far from a good one."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator) * 0.3
+
+    d = model.d_model
+    return {
+        site: SparseDictionary(
+            draw(N_FEATURES, d), draw(N_FEATURES), draw(N_FEATURES, d), draw(d), activation, k=5
+        )
+        for site in site_names(model.n_layers)
+    }
+
+
+def random_pairs(lengths: Sequence[int], n_vocab: int = 96, seed: int = 0) -> Examples:
+    """Random prompts of these lengths with random patches and answers."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def prompts() -> list[list[int]]:
+        return [torch.randint(3, n_vocab, (n,), generator=generator).tolist() for n in lengths]
+
+    answers = torch.randint(3, n_vocab - 1, (2, len(lengths)), generator=generator)
+    answers[1] += answers[1] == answers[0]
+    return Examples(batch_of(prompts()), batch_of(prompts()), answers[0], answers[1])
+
+
+Edit = Callable[[str, Tensor], Tensor]  # site, x [position, d_model] -> x'
+
+
+@dataclass(frozen=True)
+class SlowModel:
+    """A float64 copy of a model and its dictionaries, run by hooks."""
+
+    hf: nn.Module
+    layers: Sequence[nn.Module]
+    names: tuple[str, str]  # of attention and MLP in a layer
+    dictionaries: Mapping[str, SparseDictionary]
+
+    @classmethod
+    def of(cls, model: LanguageModel, dictionaries: Mapping[str, Dictionary]) -> SlowModel:
+        hf = copy.deepcopy(model.hf).double()
+        layers = hf.get_submodule(model.family.layers)
+        exact = {s: _double(d) for s, d in dictionaries.items()}
+        return cls(hf, list(layers), (model.family.attention, model.family.mlp), exact)
+
+    def logits(self, ids: Sequence[int], edit: Edit) -> Tensor:
+        """Logits [vocabulary] after a prompt, its sites edited in forward order."""
+        with torch.no_grad(), ExitStack() as hooks:
+            for site in self.dictionaries:
+                hooks.enter_context(_removing(self._hook(site, edit)))
+            return self.hf(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
+
+    def states(self, ids: Sequence[int]) -> dict[str, Tensor]:
+        """Activations [position, d_model] of all sites."""
+        found: dict[str, Tensor] = {}
+
+        def note(site: str, x: Tensor) -> Tensor:
+            found[site] = x
+            return x
+
+        self.logits(ids, note)
+        return found
+
+    def _hook(self, site: str, edit: Edit) -> torch.utils.hooks.RemovableHandle:
+        kind, number = parse_site(site)
+
+        def before(
+            _: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]
+        ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+            if args:
+                return (edit(site, args[0][0])[None], *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": edit(site, kwargs["hidden_states"][0])[None]}
+
+        def after(_: nn.Module, __: object, output: Tensor | tuple[Tensor, ...]) -> object:
+            if isinstance(output, tuple):
+                return (edit(site, output[0][0])[None], *output[1:])
+            return edit(site, output[0])[None]
+
+        if kind == "embed":
+            return self.layers[0].register_forward_pre_hook(before, with_kwargs=True)
+        layer = self.layers[number]
+        part = {"attn": self.names[0], "mlp": self.names[1]}.get(kind)
+        return (getattr(layer, part) if part else layer).register_forward_hook(after)
+
+
+def _double(dictionary: Dictionary) -> SparseDictionary:
+    assert isinstance(dictionary, SparseDictionary)
+    return SparseDictionary(
+        dictionary.W_enc.double(),
+        dictionary.b_enc.double(),
+        dictionary.W_dec.double(),
+        dictionary.b_dec.double(),
+        dictionary.activation,
+        dictionary.k,
+    )
+
+
+def _removing(handle: torch.utils.hooks.RemovableHandle) -> ExitStack:
+    stack = ExitStack()
+    stack.callback(handle.remove)
+    return stack

@@ -1,0 +1,188 @@
+"""Aggregated edges between kept nodes."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import polars as pl
+import pytest
+import torch
+from torch import Tensor
+
+from dagster_project.interp import circuit_edges as subject
+from dagster_project.interp.circuit_edges import Rules, Scene, circuit_edges, scene
+from dagster_project.interp.dictionary import Dictionary, SparseDictionary
+from dagster_project.interp.edges import upstream
+from dagster_project.interp.examples import Examples
+from dagster_project.interp.model import LanguageModel, wrap
+from dagster_project.interp.node_effects import attribute
+from dagster_project.interp.sites import site_names
+from dagster_project.interp.states import SiteState
+from dagster_project.studies.study import NodeEffectsSpec
+from tests.interp import spliced
+from tests.interp.spliced import CLEAN, PATCH, make
+
+NODES = {"embed": [1, 4, -1], "attn_0": [3, -1], "mlp_0": [2, 5], "resid_0": [0, 6, -1],
+         "attn_1": [7, 8], "mlp_1": [1, -1], "resid_1": [4, 9, -1]}  # fmt: skip
+
+
+def kept(positions: list[int] | None = None) -> pl.DataFrame:
+    choices: list[int] | list[None] = positions or [None]
+    rows = [
+        (site, pos, feature)
+        for site, features in NODES.items()
+        for pos in choices
+        for feature in features
+    ]
+    schema = {"site": pl.String, "pos": pl.Int16, "feature": pl.Int32}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def test_three_nodes_solved_by_hand() -> None:
+    # resid_0 feature 1 -> resid_1 feature 0 -> y, two positions, one example; f = relu(x W_encᵀ).
+    # resid_0: W_enc = I, W_dec = [[1, 0], [2, 3]]; x_c = (0, 1) at both: f_1 = 1, patched to 0 (no
+    # patch): Δf_1 = −1. resid_1: W_enc = I, W_dec = I; x_c = (1, 0) at position 0, (−1, 0) at 1,
+    # so feature 0 is on at position 0 alone; ḡ = (5, 7) at both.
+    # c = ḡ·W_dec_0 e'_0 = 5·(1, 0); w = ⟨c, W_dec_1⟩ Δf = 5·2·(−1) = −10 at position 0, 0 at 1.
+    # resid_1 -> y: (ḡ·W_dec_0) Δf_0 = 5·(0 − 1) = −5 at position 0.
+    eye, zero = torch.eye(2), torch.zeros(2)
+    dictionaries: dict[str, Dictionary] = {
+        "resid_0": SparseDictionary(eye, zero, torch.tensor([[1.0, 0.0], [2.0, 3.0]]), zero),
+        "resid_1": SparseDictionary(eye, zero, eye, zero),
+    }
+    low = torch.tensor([[[0.0, 1.0], [0.0, 1.0]]])
+    high = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
+    gradient = torch.tensor([5.0, 7.0]).expand(1, 2, 2)
+    found = Scene(
+        cast(LanguageModel, SimpleNamespace(n_layers=2, parallel=True)),
+        dictionaries,
+        {"resid_0": low, "resid_1": high},
+        {"resid_0": SiteState(low, None, gradient), "resid_1": SiteState(high, None, gradient)},
+        torch.ones(1, 2, dtype=torch.bool),
+        batch_tokens=64,
+    )
+    nodes = pl.DataFrame({"site": ["resid_0", "resid_1"], "pos": [None, None], "feature": [1, 0]})
+    edges = pl.concat(circuit_edges(found, nodes, Rules(0.0, 0, 0)))
+    ends = ["up_site", "up_pos", "up_feature", "down_site", "down_pos", "down_feature"]
+    assert edges.select(*ends, "weight").rows() == [
+        ("resid_0", None, 1, "resid_1", None, 0, -10.0),
+        ("resid_1", None, 0, "y", None, 0, -5.0),
+    ]
+    nodes = nodes.with_columns(pos=pl.lit(0))
+    edges = pl.concat(circuit_edges(found, nodes, Rules(9.0, 0, 0)))
+    assert edges.select(*ends, "weight").rows() == [("resid_0", 0, 1, "resid_1", 0, 0, -10.0)]
+
+
+def dense(edges: pl.DataFrame, up: str, down: str) -> dict[tuple[object, ...], float]:
+    here = edges.filter(pl.col("up_site") == up, pl.col("down_site") == down)
+    rows = here.select("up_pos", "up_feature", "down_pos", "down_feature", "weight").rows()
+    return {row[:4]: row[4] for row in rows}
+
+
+@pytest.fixture(scope="module", params=["pair", "log_prob"])
+def case(any_model: LanguageModel, request: pytest.FixtureRequest) -> tuple[Scene, Examples]:
+    model = spliced.in_float64(any_model)
+    examples = make(CLEAN, PATCH if request.param == "pair" else None)
+    dictionaries = spliced.random_dictionaries(model)
+    gradients: dict[str, Tensor] = {
+        a.site: a.gradient
+        for a in attribute(model, dictionaries, examples, NodeEffectsSpec(steps=2), 64)
+    }
+    return scene(model, dictionaries, examples, gradients, 64), examples
+
+
+@pytest.fixture
+def example_scene(case: tuple[Scene, Examples]) -> Scene:
+    return case[0]
+
+
+@pytest.mark.parametrize("positions", [None, [1, 3, 4]])
+def test_edges_are_means_of_raw_entries(
+    case: tuple[Scene, Examples], positions: list[int] | None
+) -> None:
+    example_scene, examples = case
+    edges = pl.concat(circuit_edges(example_scene, kept(positions), Rules(0.0, 0, 0)))
+    model = example_scene.model
+    for down in site_names(2)[1:]:
+        for up in upstream(down, 2, parallel=model.parallel):
+            got = dense(edges, up, down)
+            rows = [
+                (b, s, i)
+                for b, s in example_scene.counted.nonzero().tolist()
+                for i in NODES[down]
+                if positions is None or s in positions
+            ]
+            raw = spliced.edges(
+                model,
+                example_scene.dictionaries,
+                examples,
+                (up, down),
+                example_scene.states[down].gradient,
+                rows,
+            )
+            expected: dict[tuple[object, ...], float] = {}
+            for (b, s, i), row in zip(rows, raw, strict=True):
+                for t in range(5):
+                    if positions is not None and t not in positions:
+                        continue
+                    for j in NODES[up]:
+                        key: tuple[object, ...] = (
+                            (None, j, None, i) if positions is None else (t, j, s, i)
+                        )
+                        here = example_scene.counted[b, t] * row[t, j] / 2
+                        expected[key] = expected.get(key, 0.0) + float(here)
+            expected = {ends: w for ends, w in expected.items() if abs(w) > 1e-12}
+            assert {e for e, w in got.items() if abs(w) > 1e-12} == set(expected)
+            for ends, weight in expected.items():
+                assert got[ends] == pytest.approx(weight, rel=1e-5, abs=1e-9)
+
+
+def test_blocks_and_thresholds(example_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = Rules(1e-3, 32, 1)
+    whole = pl.concat(circuit_edges(example_scene, kept(), rules))
+    assert (whole["weight"].abs() > 1e-3).all()
+    assert whole["share_above"].is_between(0, 1).all()
+    assert (whole["low"] <= whole["high"]).all()
+    monkeypatch.setattr(subject, "BLOCK", 8)
+    parts = pl.concat(circuit_edges(example_scene, kept(), rules))
+    ends = [c for c in whole.columns if c.startswith(("up_", "down_"))]
+    assert parts.select(ends).sort(ends).equals(whole.select(ends).sort(ends))
+    for column in ("weight", "low", "high"):
+        got, expected = (f.sort(ends)[column].to_torch() for f in (parts, whole))
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_edges_into_the_metric_are_the_effects_of_the_last_stream(example_scene: Scene) -> None:
+    edges = pl.concat(circuit_edges(example_scene, kept(), Rules(0.0, 0, 0)))
+    into = edges.filter(pl.col("down_site") == "y")
+    assert into["up_site"].unique().to_list() == ["resid_1"]
+    assert into["down_feature"].to_list() == [0] * len(into)
+    assert into["down_pos"].null_count() == len(into)
+
+
+def test_sites_without_kept_nodes_take_no_part(example_scene: Scene) -> None:
+    nodes = kept().filter(pl.col("site").is_in(["embed", "resid_0"]))
+    edges = pl.concat(circuit_edges(example_scene, nodes, Rules(0.0, 0, 0)))
+    assert set(edges.select("up_site", "down_site").unique().rows()) == {("embed", "resid_0")}
+
+
+def test_a_bfloat16_model_serves_float32_dictionaries(tiny_llama: LanguageModel) -> None:
+    model = wrap(copy.deepcopy(tiny_llama.hf).bfloat16(), tiny_llama.tokenizer)
+    kinds = spliced.random_dictionaries(model)
+    dictionaries = {
+        site: replace(d, **{n: getattr(d, n).float() for n in ("W_enc", "b_enc", "W_dec", "b_dec")})
+        for site, d in kinds.items()
+        if isinstance(d, SparseDictionary)
+    }
+    examples = make(CLEAN, PATCH)
+    spec = NodeEffectsSpec(steps=2)
+    found = [*attribute(model, dictionaries, examples, spec, 64)]
+    assert all(a.nodes.effect.dtype == torch.float32 for a in found)
+    gradients = {a.site: a.gradient for a in found}
+    made = scene(model, dictionaries, examples, gradients, 64)
+    edges = pl.concat(circuit_edges(made, kept(), Rules(0.0, 4, 0)))
+    assert edges["weight"].is_finite().all()
+    assert edges["up_site"].n_unique() == 7

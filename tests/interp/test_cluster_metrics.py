@@ -1,0 +1,111 @@
+"""Cluster metrics by hand and against scikit-learn's definitions."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.metrics import silhouette_samples
+
+from dagster_project.interp import cluster_metrics
+from dagster_project.interp.cluster_metrics import agreement, describe, silhouettes
+
+CONTEXTS = pl.DataFrame(
+    {
+        "cluster": [0, 0, 0, 0, 1, 1, -1],
+        "answer_id": [5, 5, 6, 7, 6, 6, 5],
+        "answer": ["was", "was", "we", "he", "we", "we", "was"],
+        "loss": [0.1, 0.2, 0.3, 0.4, 1.0, 3.0, 0.5],
+        "skill": ["number", "number", "name", None, "name", "name", None],
+    }
+)
+
+
+def test_clusters_by_hand() -> None:
+    found = describe(CONTEXTS)
+    assert found["cluster"].to_list() == [-1, 0, 1]
+    assert found["size"].to_list() == [1, 4, 2]
+    assert found["mean_loss"].to_list() == pytest.approx([0.5, 0.25, 2.0])
+    assert found["top_answers"].to_list() == [["was"], ["was", "we", "he"], ["we"]]
+    # cluster 0: shares ½, ¼, ¼ -> ½ ln 2 + 2 · ¼ ln 4 = 1.5 ln 2
+    assert found["answer_entropy"].to_list() == pytest.approx([0.0, 1.5 * log(2), 0.0])
+    assert found["top_skill"].to_list() == [None, "number", "name"]
+    assert found["purity"].to_list() == [None, pytest.approx(2 / 3), 1.0]
+
+
+def test_a_tie_goes_to_the_smaller_id() -> None:
+    tied = CONTEXTS.filter(pl.col("answer").is_in(["we", "he"]) & (pl.col("cluster") == 0))
+    assert describe(tied)["top_answers"].to_list() == [["we", "he"]]
+
+
+def test_agreement_by_hand() -> None:
+    # Groups {a a b} and {b b a} (with one unknown): purity (2 + 2)/6.
+    groups = pl.Series([0, 0, 0, 1, 1, 1, 1])
+    skills = pl.Series(["a", "a", "b", "b", "b", "a", None])
+    found = agreement(groups, skills)
+    assert found.purity == pytest.approx(4 / 6)
+    # ARI: Σ C(n_ij, 2) = 2, Σ C(a_i, 2) = Σ C(b_j, 2) = 6, C(6, 2) = 15: (2 − 2.4)/(6 − 2.4)
+    assert found.ari == pytest.approx(-0.4 / 3.6)
+    # NMI: I = Σ p ln(p / p_i p_j) = ⅔ ln 4/3 + ⅓ ln 2/3, both entropies ln 2
+    assert found.nmi == pytest.approx((2 / 3 * log(4 / 3) + 1 / 3 * log(2 / 3)) / log(2))
+
+
+def test_equal_groupings_agree_and_constant_ones_do_not() -> None:
+    skills = pl.Series(["x", "y", "x", "y"])
+    assert agreement(pl.Series([7, 3, 7, 3]), skills) == pytest.approx((1.0, 1.0, 1.0))
+    assert agreement(pl.Series([0, 0, 0, 0]), skills) == pytest.approx((0.0, 0.0, 0.5))
+
+
+def test_unknown_skills_give_nothing() -> None:
+    none = pl.Series([None, None], dtype=pl.String)
+    assert agreement(pl.Series([0, 1]), none) == (None, None, None)
+
+
+@given(st.lists(st.tuples(st.integers(-1, 3), st.sampled_from("abc")), min_size=2), st.data())
+def test_agreement_does_not_depend_on_order(
+    pairs: list[tuple[int, str]], data: st.DataObject
+) -> None:
+    def of(rows: list[tuple[int, str]]) -> tuple[float | None, ...]:
+        return tuple(agreement(pl.Series([r[0] for r in rows]), pl.Series([r[1] for r in rows])))
+
+    shuffled = data.draw(st.permutations(pairs))
+    assert of(shuffled) == pytest.approx(of(pairs))
+
+
+def test_silhouette_is_the_cosine_one() -> None:
+    rng = np.random.default_rng(0)
+    X, labels = rng.standard_normal((40, 6)), rng.integers(0, 3, 40).astype(np.int32)
+    X[0], labels[0] = 0, -1  # a zero vector takes no part
+    found = silhouettes(sparse.csr_array(X), labels)
+    expected = silhouette_samples(X[1:], labels[1:], metric="cosine")
+    np.testing.assert_allclose(found["silhouette"], expected, atol=1e-12)
+    assert found["cluster"].to_list() == labels[1:].tolist()
+
+
+def test_silhouette_by_hand() -> None:
+    # Unit vectors at 0°, 0°, 90°, 180°, clusters {0°, 0°} and {90°, 180°}. Cosine distances:
+    # 0° : a = 0, b = (1 + 2)/2, s = 1. 90°: a = 1, b = 1, s = 0. 180°: a = 1, b = 2, s = ½.
+    X = sparse.csr_array(np.array([[1.0, 0], [3, 0], [0, 2], [-1, 0]]))
+    found = silhouettes(X, np.array([0, 0, 1, 1], np.int32))
+    assert found["silhouette"].to_list() == pytest.approx([1, 1, 0, 0.5])
+
+
+def test_silhouette_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = sparse.random_array((30, 8), density=0.5, rng=np.random.default_rng(0)).tocsr()
+    labels = np.array([3, 0, 7, 1, 5] * 5 + [9] + [2] * 4, np.int32)  # 9 is alone
+    whole = silhouettes(X, labels)
+    expected = silhouette_samples(X.toarray(), labels, metric="cosine")
+    np.testing.assert_allclose(whole["silhouette"], expected, atol=1e-12)
+    monkeypatch.setattr(cluster_metrics, "AT_ONCE", 2)
+    np.testing.assert_allclose(silhouettes(X, labels)["silhouette"], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0, -1, 0], [-1, -1, -1]])
+def test_no_silhouette_without_two_clusters(labels: list[int]) -> None:
+    X = sparse.csr_array(np.eye(3))
+    assert silhouettes(X, np.array(labels, np.int32)).is_empty()

@@ -1,0 +1,207 @@
+"""Contexts: filters, quotas, repeated windows, and losses on the window alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dagster_project.interp import contexts as module
+from dagster_project.interp.contexts import (
+    context_losses,
+    mix,
+    originals,
+    proposals,
+    select,
+    windows,
+)
+from dagster_project.interp.model import LanguageModel
+from dagster_project.studies.study import ContextsSpec
+
+torch.set_num_threads(1)
+
+TYPES = {
+    "doc_id": pl.Int64,
+    "pos": pl.UInt16,
+    "token_id": pl.UInt32,
+    "loss": pl.Float32,
+    "skill": pl.String,
+    "slot": pl.String,
+}
+
+
+def tokens_of(documents: Mapping[int, Sequence[int]]) -> pl.LazyFrame:
+    rows = [(d, pos, t) for d, ids in documents.items() for pos, t in enumerate(ids)]
+    schema = {name: TYPES[name] for name in ("doc_id", "pos", "token_id")}
+    return pl.LazyFrame(rows, schema=schema, orient="row")
+
+
+def proposed_of(documents: Mapping[int, Sequence[int]]) -> pl.DataFrame:
+    """Every predicted token, with loss 0.01."""
+    predicted = tokens_of(documents).filter(pl.col("pos") > 0)
+    columns = predicted.with_columns(loss=0.01, skill=None, slot=None).collect()
+    return columns.cast(TYPES)  # type: ignore[arg-type]
+
+
+def spec(**values: int | float | bool) -> ContextsSpec:
+    return ContextsSpec(**{"per_document": 0, "n_ctx": 3, **values})  # type: ignore[arg-type]
+
+
+def chosen(documents: Mapping[int, Sequence[int]], rules: ContextsSpec) -> list[tuple[int, int]]:
+    found = select(proposed_of(documents), tokens_of(documents), rules)
+    assert found.contexts["context_id"].is_sorted()
+    assert len(found.contexts) + found.shortfall == rules.target
+    return list(found.contexts.select("doc_id", "pos").iter_rows())
+
+
+def test_filters_by_hand() -> None:
+    losses = pl.LazyFrame(
+        {
+            "doc_id": [1, 1, 1, 1, 2, 3],
+            "pos": [1, 2, 3, 4, 1, 1],
+            "token_id": [7] * 6,
+            "loss": [0.05, 0.1, 0.2, 0.0, 0.0, float("nan")],
+            "trigram_seen": [False, False, False, True, False, False],
+            "bigram_seen": [False, True, False, True, False, False],
+            "skill": [None] * 6,
+            "slot": [None] * 6,
+        },
+        schema_overrides={"loss": pl.Float32},
+    )
+    documents = pl.DataFrame({"doc_id": [1, 3]})  # 2 is a duplicate
+
+    def positions(rules: ContextsSpec) -> list[int]:
+        return proposals(losses, documents, rules)["pos"].to_list()
+
+    limit = float(np.float32(0.1))
+    assert positions(spec(max_loss=limit)) == [1, 2]
+    assert positions(spec(max_loss=limit, skip_bigrams=True)) == [1]
+    assert positions(spec(max_loss=limit, skip_trigrams=False)) == [1, 2, 4]
+
+
+def test_originals_come_first() -> None:
+    documents = pl.LazyFrame({"doc_id": [5, 1, 9, 2], "content_hash": ["a", "b", "a", "b"]})
+    assert originals(documents)["doc_id"].to_list() == [1, 5]
+
+
+def test_windows_at_a_start_and_within() -> None:
+    tokens = tokens_of({3: [10, 11, 12, 13, 14], 4: [20, 21]})
+    where = pl.DataFrame(
+        {"doc_id": [4, 3, 3], "pos": [1, 4, 2]}, schema_overrides={"pos": pl.UInt16}
+    )
+    assert windows(where, tokens, 3).to_list() == [[20], [11, 12, 13], [10, 11]]
+    whole = windows(where, tokens, 3, answer=True)
+    assert whole.to_list() == [[20, 21], [11, 12, 13, 14], [10, 11, 12]]
+    assert whole.dtype == pl.List(pl.UInt32)
+
+
+@pytest.mark.parametrize(("doc_id", "pos"), [(3, 5), (7, 1)])
+def test_windows_outside_a_document(doc_id: int, pos: int) -> None:
+    where = pl.DataFrame({"doc_id": [doc_id], "pos": [pos]})
+    with pytest.raises(ValueError, match=f"document {doc_id}, position {pos}"):
+        windows(where, tokens_of({3: [1, 2, 3, 4, 5]}), 3)
+
+
+def test_repeated_windows_are_chosen_once() -> None:
+    """Two documents that begin alike: position 1 and 2 of either are the same contexts."""
+    documents = {0: [1, 2, 3, 4], 1: [1, 2, 3, 5]}
+    found = select(proposed_of(documents), tokens_of(documents), spec(target=10))
+    assert len(found.contexts) == 4
+    assert (found.n_proposed, found.n_candidates, found.n_repeated) == (6, 6, 2)
+    assert found.shortfall == 6
+    assert sorted(found.contexts["pos"]) == [1, 2, 3, 3]
+
+
+def test_context_ids_are_stable_and_say_where() -> None:
+    documents = {2_000_000: [1, 2, 3], 99_999_999_999: [4, 5]}
+    found = select(proposed_of(documents), tokens_of(documents), spec(target=9)).contexts
+    ids = found["context_id"]
+    assert ids.dtype == pl.Int64
+    assert [divmod(i, 65_536) for i in ids] == list(found.select("doc_id", "pos").iter_rows())
+
+
+def test_every_kth_in_document_order() -> None:
+    documents = {0: [1, 2, 3, 4], 5: [5, 6, 7, 8]}
+    assert chosen(documents, spec(every=4, target=9)) == [(0, 1), (5, 2)]
+
+
+def test_nothing_proposed() -> None:
+    assert chosen({0: [1]}, spec(target=3)) == []
+
+
+DOCUMENTS = st.dictionaries(
+    st.integers(0, 30), st.lists(st.integers(0, 3), min_size=1, max_size=8), max_size=8
+)
+
+
+@settings(deadline=None)
+@given(
+    documents=DOCUMENTS,
+    target=st.integers(1, 12),
+    per_document=st.integers(0, 2),
+    seed=st.integers(0, 3),
+)
+def test_what_every_choice_keeps(
+    documents: dict[int, list[int]], target: int, per_document: int, seed: int
+) -> None:
+    rules = spec(target=target, per_document=per_document, seed=seed)
+    found = chosen(documents, rules)
+    assert found == chosen(dict(reversed(documents.items())), rules)  # order of work is nothing
+    assert len(found) <= target
+    if per_document:
+        assert max(Counter(doc for doc, _ in found).values(), default=0) <= per_document
+    whole = {tuple(documents[doc][max(0, pos - 3) : pos + 1]) for doc, pos in found}
+    assert len(whole) == len(found)
+    if not per_document:  # all that there is, where there is not enough
+        possible = {
+            tuple(ids[max(0, pos - 3) : pos + 1])
+            for ids in documents.values()
+            for pos in range(1, len(ids))
+        }
+        assert len(found) == min(target, len(possible))
+
+
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(1)
+    documents = {i: random.integers(0, 3, 20).tolist() for i in range(20)}
+    whole = chosen(documents, spec(target=60))
+    monkeypatch.setattr(module, "CHUNK", 7)
+    assert chosen(documents, spec(target=60)) == whole
+
+
+def test_choice_is_seeded_and_uniform() -> None:
+    """Of 2,000 documents with 4 tokens to predict, one each: each position in a quarter; and of
+    10 times as many candidates as wanted, the early documents are not preferred."""
+    documents = {i: [1000 + i, i, i, i, i] for i in range(2000)}
+    rules = spec(target=2000, per_document=1)
+    positions = Counter(pos for _, pos in chosen(documents, rules))
+    assert all(400 < positions[pos] < 600 for pos in (1, 2, 3, 4))
+    few = chosen(documents, spec(target=200, per_document=1))
+    assert 800 < np.mean([doc for doc, _ in few]) < 1200
+    assert few != chosen(documents, spec(target=200, per_document=1, seed=1))
+
+
+def test_mix_is_splitmix64() -> None:
+    """First outputs of the generator seeded with 0 and 1, as published with the algorithm."""
+    assert mix(np.array([0, 1]), 0).tolist() == [0xE220A8397B1DCDAF, 0x910A2DEC89025CC1]
+    assert len(set(mix(np.arange(10_000), 7).tolist())) == 10_000
+
+
+def test_context_losses_are_those_of_the_window(any_model: LanguageModel) -> None:
+    random = np.random.default_rng(0)
+    sequences = [random.integers(0, 96, n).tolist() for n in (1, 7, 3, 12, 7)]
+    answers = [4, 0, 95, 7, 7]
+    found = context_losses(any_model, pl.Series(sequences), pl.Series(answers), batch_tokens=20)
+    for ids, answer, loss in zip(sequences, answers, found, strict=True):
+        with torch.no_grad():
+            logits = any_model.hf(torch.tensor([ids]), use_cache=False).logits[0, -1].double()
+        assert loss == pytest.approx(float(logits.logsumexp(-1) - logits[answer]), abs=1e-5)
+    assert found.dtype == pl.Float32
+    none = context_losses(any_model, pl.Series([], dtype=pl.List(pl.UInt32)), pl.Series([]), 20)
+    assert none.is_empty()

@@ -1,0 +1,118 @@
+"""Text pairs: reading, filling, grouping and holding out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagster_project.interp.text_pairs import (
+    PairError,
+    TextPair,
+    filled,
+    hold_out,
+    n_held_out,
+    read_pairs,
+    sample,
+    word_groups,
+)
+from dagster_project.studies.study import TaskSpec
+
+LINE = (
+    '{"clean_prefix": "The girl", "patch_prefix": "The girls", "clean_answer": " was", '
+    '"patch_answer": " were", "case": "singular"}'
+)
+
+
+def test_templates_fill_in_both_directions() -> None:
+    spec = TaskSpec(
+        templates=("The {}", "A {}"), fills=(("dog", "dogs"),), answers=(" was", " were")
+    )
+    assert list(filled(spec)) == [
+        TextPair("The dog", "The dogs", " was", " were", "0", ("dog", "dogs")),
+        TextPair("The dogs", "The dog", " were", " was", "1", ("dog", "dogs")),
+        TextPair("A dog", "A dogs", " was", " were", "0", ("dog", "dogs")),
+        TextPair("A dogs", "A dog", " were", " was", "1", ("dog", "dogs")),
+    ]
+
+
+def test_read_skips_blank_lines_and_repeats(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(f"{LINE}\n\n{LINE}\n")
+    assert list(read_pairs(file)) == [
+        TextPair("The girl", "The girls", " was", " were", "singular", ("The girl", "The girls"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("not json", "expected a JSON object"),
+        ("[1]", "expected a JSON object, found list"),
+        ('{"clean_prefix": "a"}', "patch_prefix must be a string, found None"),
+        (LINE.replace('" were"', "3"), "patch_answer must be a string, found 3"),
+    ],
+)
+def test_malformed_lines_are_named(tmp_path: Path, line: str, problem: str) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(f"{LINE}\n{line}\n")
+    with pytest.raises(PairError) as error:
+        list(read_pairs(file))
+    assert f"{file}:2: " in str(error.value)
+    assert problem in str(error.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PairError, match=r"none\.jsonl: expected pairs as JSONL"):
+        list(read_pairs(tmp_path / "none.jsonl"))
+
+
+def test_word_groups_follow_chains() -> None:
+    # a–b and b–c are linked by b, c–d by c; x–y stands alone
+    assert word_groups([("a", "b"), ("x", "y"), ("c", "b"), ("c", "d")]) == [0, 1, 0, 0]
+    assert word_groups([]) == []
+
+
+def _pairs(words: list[tuple[str, str]]) -> list[TextPair]:
+    return [TextPair(a, b, " x", " y", None, (a, b)) for a, b in words]
+
+
+words = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh")), min_size=1)
+
+
+@given(words=words, share=st.floats(0.05, 0.95), seed=st.integers(0, 5))
+def test_held_out_words_are_unseen(words: list[tuple[str, str]], share: float, seed: int) -> None:
+    pairs = _pairs(words)
+    n_groups = len(set(word_groups(words)))
+    if n_groups < 2:
+        with pytest.raises(PairError, match="found 1"):
+            hold_out(pairs, share, seed)
+        return
+    train, test = hold_out(pairs, share, seed)
+    assert sorted(train + test) == sorted(pairs)
+    assert train
+    assert test
+    assert not {w for p in train for w in p.words} & {w for p in test for w in p.words}
+    assert hold_out(pairs, share, seed) == (train, test)
+
+
+def test_nothing_is_held_out_without_a_share() -> None:
+    pairs = _pairs([("a", "b")])
+    assert hold_out(pairs, 0.0, 0) == (pairs, [])
+
+
+def test_n_held_out() -> None:
+    assert [n_held_out(n, 0.3) for n in (0, 1, 2, 3, 10)] == [0, 0, 1, 1, 3]
+    assert n_held_out(10, 1.0) == 9
+    assert n_held_out(10, 0.0) == 0
+
+
+def test_sample_keeps_the_order() -> None:
+    items = list(range(20))
+    chosen = sample(items, 8, 0)
+    assert len(chosen) == 8
+    assert chosen == sorted(chosen)
+    assert chosen != sample(items, 8, 1)
+    assert sample(items, 100, 0) == items
