@@ -143,11 +143,30 @@ device = "cpu"
 """A whole study that runs in seconds."""
 
 
+def teach(model: LanguageModel, steps: int = 60) -> None:
+    """A second of school: Adam on SENTENCES, so that the model is better than chance."""
+    import torch
+
+    ids = [model.tokenizer(text).input_ids for text in SENTENCES]
+    longest = max(map(len, ids))
+    batch = torch.tensor([row + [2] * (longest - len(row)) for row in ids])
+    order = torch.Generator().manual_seed(0)
+    model.hf.requires_grad_(True)
+    optimizer = torch.optim.Adam(model.hf.parameters(), lr=1e-2)
+    for _ in range(steps):
+        rows = batch[torch.randint(len(batch), (64,), generator=order)]
+        model.hf(input_ids=rows, labels=rows).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.hf.requires_grad_(False)
+
+
 def write_tiny_study(
     folder: Path, name: str = "tiny", family: str = "llama", dictionaries: str = "train"
 ) -> Path:
-    """A study's TOML with its random model and a corpus of 512 lines in two files."""
+    """A study's TOML with its small model and a corpus of 512 lines in two files."""
     model = make_model(family)
+    teach(model)
     model.hf.save_pretrained(folder / "model")
     model.tokenizer.save_pretrained(folder / "model")
     corpus = folder / "corpus"
@@ -158,7 +177,7 @@ def write_tiny_study(
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (corpus / f"{part}.jsonl").write_text(text)
     file = folder / f"{name}.toml"
-    file.write_text(TINY_STUDY.format(dictionaries=dictionaries))
+    file.write_text(TINY_STUDY.replace("{dictionaries}", dictionaries))
     return file
 
 

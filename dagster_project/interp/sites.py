@@ -156,23 +156,44 @@ def metric_from(
     value: [batch, position, d_model], may require a gradient. clean: the clean activations of
     the same batch at the sites just below: `resid_{i-1}` or `embed`, and `attn_i` for `mlp_i`.
     """
-    kind, layer = parse_site(site)
-    below = layer if kind in ("attn", "mlp") else layer + 1  # layers replaced as a whole
     with model.nn.trace(input_ids=batch.ids, use_cache=False):
-        if kind == "embed":
-            model.layers[0].input = value
-        for i in range(below):
-            stream = value if kind == "resid" and i == layer else clean[f"resid_{i}"]
-            model.layers[i].skip(stream)
-        if kind == "attn":
-            model.attention(layer).skip((value, None))
-        elif kind == "mlp":
-            model.attention(layer).skip((clean[f"attn_{layer}"], None))
-            model.mlp(layer).skip(value)
+        _start_at(model, site, value, clean)
         hidden = model.nn.lm_head.input
         result = nnsight.save(metric(model, at_last(hidden, batch.lengths)))
         model.nn.lm_head.skip(hidden[..., :1])
     return result
+
+
+def hidden_from(
+    model: LanguageModel, ids: Tensor, site: str, value: Tensor, clean: Mapping[str, Tensor]
+) -> Tensor:
+    """As `final_hidden`, when `site` holds `value`; layers below are not recomputed.
+
+    value and clean: as in `metric_from`.
+    """
+    with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False):
+        _start_at(model, site, value, clean)
+        hidden = nnsight.save(model.nn.lm_head.input)
+        model.nn.lm_head.skip(hidden[..., :1])
+    return hidden
+
+
+def _start_at(
+    model: LanguageModel, site: str, value: Tensor, clean: Mapping[str, Tensor]
+) -> None:
+    """Inside a trace: put `value` at the site, and clean activations in place of what is below."""
+    kind, layer = parse_site(site)
+    below = layer if kind in ("attn", "mlp") else layer + 1  # layers replaced as a whole
+    if kind == "embed":
+        model.layers[0].input = value
+    for i in range(below):
+        stream = value if kind == "resid" and i == layer else clean[f"resid_{i}"]
+        model.layers[i].skip(stream)
+    if kind == "attn":
+        model.attention(layer).skip((value, None))
+    elif kind == "mlp":
+        model.attention(layer).skip((clean[f"attn_{layer}"], None))
+        model.mlp(layer).skip(value)
 
 
 def at_last(hidden: Tensor, lengths: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ CLUSTERING_TABLES = (
         nullable("ari", F32, "Adjusted Rand index against the known rules"),
         nullable("nmi", F32, "Normalised mutual information with the known rules"),
         nullable("purity", F32, "Share of contexts whose rule is their cluster's commonest"),
-        nullable("silhouette", F32, "Mean silhouette (cosine) of a sample"),
+        nullable("silhouette", F32, "Mean silhouette (cosine) of the contexts in clusters"),
         *_baseline("previous", "clusters by the previous token"),
         *_baseline("answer", "clusters by the answer token"),
         *_baseline("last", "clusters by last-position activations"),
@@ -187,6 +187,6 @@ CLUSTERING_TABLES = (
         column("answer_entropy", F32, "Entropy of the answer token within the cluster", "nats"),
         nullable("top_skill", STRING, "Commonest known rule"),
         nullable("purity", F32, "Share of the contexts with a known rule that have the commonest"),
-        nullable("silhouette", F32, "Mean silhouette of its sampled contexts"),
+        nullable("silhouette", F32, "Mean silhouette (cosine) of its contexts"),
     ),
 )

@@ -1,0 +1,80 @@
+"""Time and memory of a whole study, stage by stage, into a new lake: `python -m bench [STUDY.toml]`.
+
+Runs `dagster_project.run` in a process of its own and reports what Dagster recorded: seconds and
+rows of each stage, bytes on disk, wall time and the process's peak memory.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from dagster_project.lake.schemas import TABLES
+from dagster_project.lake.store import Lake
+
+DEFAULT = Path(__file__).parents[1] / "tests" / "studies" / "stories.toml"
+
+
+def seconds_by_asset(home: Path) -> pl.DataFrame:
+    """Summed compute seconds of each asset, from the metadata of its materializations."""
+    import dagster as dg
+
+    rows = []
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        for key in instance.all_asset_keys():
+            found = instance.fetch_materializations(key, limit=10_000).records
+            events = [r.asset_materialization for r in found if r.asset_materialization]
+            seconds = [e.metadata["seconds"].value for e in events if "seconds" in e.metadata]
+            if seconds:
+                total = sum(float(str(s)) for s in seconds)
+                rows.append((key.path[-1], len(seconds), total))
+    return pl.DataFrame(rows, schema=["asset", "partitions", "seconds"], orient="row")
+
+
+def main() -> None:
+    study = Path(sys.argv[1] if len(sys.argv) > 1 else DEFAULT).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        home, root = Path(folder, "dagster"), Path(folder, "lake")
+        home.mkdir()
+        (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        environment = os.environ | {
+            "DAGSTER_HOME": str(home),
+            "CIRCUIT_LAKE_ROOT": str(root),
+            "CIRCUIT_LAKE_STUDIES": str(study.parent),
+        }
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "dagster_project.run", study.stem]
+        subprocess.run(command, env=environment, check=True)
+        wall = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        lake = Lake(root)
+        report(seconds_by_asset(home), lake)
+    title = f"{study.stem}: {wall:.0f} s, peak memory {peak:.2f} GiB"
+    Console().print(f"{title} ({os.cpu_count()} cores, {platform.machine()})")
+
+
+def report(seconds: pl.DataFrame, lake: Lake) -> None:
+    """Two tables: seconds by asset, rows and bytes by table."""
+    times = Table("asset", "partitions", "seconds")
+    for asset, partitions, total in seconds.sort("seconds", descending=True).iter_rows():
+        times.add_row(asset, str(partitions), f"{total:.1f}")
+    sizes = Table("table", "rows", "bytes", "bytes a row")
+    for name in TABLES:
+        rows = lake.rows(name)
+        size = sum(file.stat().st_size for file in lake.files(name))
+        sizes.add_row(name, f"{rows:,}", f"{size:,}", f"{size / rows:.1f}" if rows else "–")
+    Console().print(times, sizes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Dagster assets from stages: keys, dependencies, partitions, versions, checks and metadata.
+
+An asset refuses inputs that are stale or missing, links a partition that another study has
+already computed, and otherwise runs the stage's `compute`. A stage with several tables is one
+multi-asset; a stage without tables, or with one, is one asset with the stage's name.
+"""
+
+import base64
+import time
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from dagster_project import partitions
+from dagster_project.assets.flow import GROUPS, STAGES, stages_of
+from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.lake.schemas import TABLES
+from dagster_project.lake.store import Lake
+from dagster_project.provenance import Provenance
+from dagster_project.resources import LakeResource
+from dagster_project.studies.study import Study
+
+OWNERS = ["team:circuit-lake"]
+
+
+def study_assets(study: Study) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The asset graph of a study, under its name as key prefix."""
+    return [shards_spec(study), *(build(stage, study) for stage in stages_of(study))]
+
+
+def group_name(study: Study, group: str) -> str:
+    """A group of a study's assets in the UI: `study/group`, of letters, digits and _."""
+    return f"{study.name}/{group}".replace("-", "_")
+
+
+def keys_of(stage: Stage, study: Study) -> list[dg.AssetKey]:
+    """Asset keys of a stage: its tables where there are several, else its own name."""
+    names = stage.tables if len(stage.tables) > 1 else (stage.name,)
+    return [dg.AssetKey([study.name, name]) for name in names]
+
+
+def shards_spec(study: Study) -> dg.AssetSpec:
+    """The corpus's shards as Dagster sees them: observed, one partition each, when the corpus is
+    read; the data version is the content's, so that only changed shards become stale."""
+    return dg.AssetSpec(
+        dg.AssetKey([study.name, "shards"]),
+        deps=[dg.AssetKey([study.name, "corpus"])],
+        description="Row ranges of the corpus's files. The data version is the content's hash.",
+        group_name=group_name(study, "1_corpus"),
+        kinds={"file"},
+        partitions_def=partitions.definition(study, "shard"),
+    )
+
+
+def build(stage: Stage, study: Study) -> dg.AssetsDefinition:
+    """The Dagster asset, or multi-asset, of a stage."""
+    keys = keys_of(stage, study)
+    group = next(name for name, stages in GROUPS.items() if stage in stages)
+    specs = [
+        dg.AssetSpec(
+            key,
+            deps=_deps(stage, study),
+            description=f"{stage.doc}\n\n{_table_doc(stage, key)}",
+            metadata=_schema(stage, key),
+            group_name=group_name(study, group),
+            code_version=stage.code_version,
+            owners=OWNERS,
+            kinds=set(stage.kinds),
+            partitions_def=partitions.definition(study, stage.partition),
+        )
+        for key in keys
+    ]
+    checks = [
+        dg.AssetCheckSpec(name, asset=keys[0], description=what, blocking=True)
+        for name, what in stage.checks.items()
+    ]
+
+    @dg.multi_asset(
+        name=f"{study.name}__{stage.name}".replace("-", "_"),
+        specs=specs,
+        check_specs=checks,
+        pool=stage.pool or None,
+    )
+    def materialize(
+        context: dg.AssetExecutionContext, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        partition = context.partition_key if context.has_partition_key else ""
+        provenance = Provenance(study, lake.lake, STAGES)
+        unfit = list(provenance.unfit_inputs(stage, partition))
+        if unfit:
+            what = "; ".join(unfit[:5]) + ("; …" if len(unfit) > 5 else "")
+            raise dg.Failure(f"{study.name}/{stage.name} {partition}: {what}. Materialize first.")
+        version = provenance.expected(stage, partition)
+        shards = tuple(provenance.shards(stage))
+        run = StageRun(study, lake.lake, partition, version, context.log.info, shards)
+        started = time.perf_counter()
+        result = _link(stage, run) or stage.compute(run)
+        rows = {t: run.lake.rows(t, **run.keys(stage.partition)) for t in stage.tables}
+        if not all(check.passed for check in result.checks):
+            _set_aside(stage, run)
+        seconds = time.perf_counter() - started
+        _announce(context, stage, study, lake.lake)
+        for key in keys:
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata=_metadata(stage.name, result, seconds, rows.get(_table(stage, key) or "")),
+                check_results=_check_results(stage, key, result) if key == keys[0] else [],
+                data_version=dg.DataVersion(version),
+            )
+
+    return materialize
+
+
+def _link(stage: Stage, run: StageRun) -> StageResult | None:
+    """Results of another study with the same data version, linked; None where there are none."""
+    keys = run.keys(stage.partition)
+    if not stage.tables or not all(run.lake.link(t, run.version, **keys) for t in stage.tables):
+        return None
+    passed = [Check(name, True, {"linked": True}) for name in stage.checks]
+    return StageResult({"linked": True}, passed)
+
+
+def _set_aside(stage: Stage, run: StageRun) -> None:
+    """Hide what failed a check from readers, and keep it for whoever looks into it."""
+    for table in stage.tables:
+        kept = run.lake.set_aside(table, **run.keys(stage.partition))
+        run.log(f"{stage.name} {run.partition} failed a check; its {table} were moved to {kept}")
+
+
+def _announce(context: dg.AssetExecutionContext, stage: Stage, study: Study, lake: Lake) -> None:
+    """Tell Dagster of new shards and clusters, and of the shards' content."""
+    if stage.name not in ("corpus", "clusterings"):
+        return
+    partitions.register(context.instance, Provenance(study, lake, STAGES))
+    if stage.name == "clusterings":
+        return
+    for shard, content in (
+        lake.scan("shards", study=study.name).select("shard", "content_hash").collect().iter_rows()
+    ):
+        context.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                asset_key=dg.AssetKey([study.name, "shards"]),
+                partition=shard,
+                tags={"dagster/data_version": content},
+            )
+        )
+
+
+def _deps(stage: Stage, study: Study) -> list[dg.AssetDep]:
+    if stage.name == "documents":  # of the corpus its own shard alone
+        return [dg.AssetDep(dg.AssetKey([study.name, "shards"]))]
+    here = {s.name for s in stages_of(study)}
+    deps = [
+        dg.AssetDep(key, partition_mapping=_mapping(STAGES[name], stage))
+        for name in stage.inputs
+        if name in here
+        for key in keys_of(STAGES[name], study)
+    ]
+    return deps
+
+
+def _mapping(source: Stage, stage: Stage) -> dg.PartitionMapping | None:
+    """All partitions of an input that is partitioned differently."""
+    differs = source.partition not in ("study", stage.partition)
+    return dg.AllPartitionMapping() if differs else None
+
+
+def _table(stage: Stage, key: dg.AssetKey) -> str | None:
+    """The table that an asset key stands for."""
+    return key.path[-1] if len(stage.tables) > 1 else next(iter(stage.tables), None)
+
+
+def _table_doc(stage: Stage, key: dg.AssetKey) -> str:
+    table = _table(stage, key)
+    return f"Table `{table}`: {TABLES[table].doc}" if table else ""
+
+
+def _schema(stage: Stage, key: dg.AssetKey) -> Mapping[str, dg.TableSchema]:
+    table = _table(stage, key)
+    if table is None:
+        return {}
+    columns = [
+        dg.TableColumn(c.name, str(c.dtype), f"{c.doc} [{c.unit}]" if c.unit else c.doc)
+        for c in TABLES[table].columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)}
+
+
+def _metadata(
+    stage: str, result: StageResult, seconds: float, rows: int | None
+) -> dict[str, dg.MetadataValue]:
+    known: dict[str, dg.MetadataValue] = {"seconds": dg.MetadataValue.float(round(seconds, 3))}
+    if rows is not None:
+        known["dagster/row_count"] = dg.MetadataValue.int(rows)
+    if result.plot:
+        image = base64.b64encode(result.plot).decode()
+        known["plot"] = dg.MetadataValue.md(f"![{stage}](data:image/png;base64,{image})")
+    for name, value in result.figures.items():
+        known[name] = _value(value)
+    return known
+
+
+def _value(value: object) -> dg.MetadataValue:
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    return dg.MetadataValue.text("none" if value is None else str(value))
+
+
+def _check_results(
+    stage: Stage, key: dg.AssetKey, result: StageResult
+) -> list[dg.AssetCheckResult]:
+    found = {check.name for check in result.checks}
+    if found != set(stage.checks):
+        raise AssertionError(f"{stage.name} reports checks {found}, declares {set(stage.checks)}")
+    return [
+        dg.AssetCheckResult(
+            passed=check.passed,
+            check_name=check.name,
+            asset_key=key,
+            metadata={name: _value(v) for name, v in check.figures.items()},
+        )
+        for check in result.checks
+    ]

@@ -1,0 +1,140 @@
+"""The stage `dictionary_quality`: how well the dictionaries stand for the activations."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from dagster_project.assets.dictionary_training import first_held_out, training_shards
+from dagster_project.assets.progress import progress
+from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dagster_project.interp.sequences import Ids
+
+DOC = """Measures each site's dictionary on the corpus's last `held_out_tokens` tokens: L0, fraction
+of variance explained, increase of the loss when the reconstruction stands in the activation's
+place, that share of the increase under mean and under zero ablation, dead features.
+
+All dictionaries with their errors put in place together must change no logit.
+
+Cost: two forwards of the held-out tokens, and for each site three from that site on."""
+
+SPLICED_TOKENS = 4096  # on which dictionaries with errors are put in place
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.5}  # of a logit
+
+
+def compute(run: StageRun) -> StageResult:
+    from dagster_project import resources
+    from dagster_project.interp.dictionary_quality import quality, splice_error
+    from dagster_project.interp.sequences import sequences
+
+    model = resources.model(run.study)
+    dictionaries = resources.dictionaries(run.study, run.lake)
+    rows = run.scan_shards("tokens").filter(pl.col("doc_id") >= first_held_out(run))
+    held_out = sequences(rows.select("doc_id", "pos", "token_id").collect())
+    batch_tokens, bos_id = run.study.compute.batch_tokens, model.tokenizer.bos_token_id
+    with progress(run, "dictionary_quality", "tokens", sum(map(len, held_out))) as advance:
+        frame = quality(model, dictionaries, held_out, _others(run), batch_tokens, bos_id, advance)
+    change = splice_error(model, dictionaries, _some(held_out), batch_tokens)
+    with run.writer("dictionaries", kind="study") as writer:
+        writer.append(frame.with_columns(source=pl.lit(run.study.dictionaries.source)))
+    checks = _checks(frame, len(dictionaries), change, TOLERANCE[run.study.model.dtype])
+    return StageResult(_figures(frame, change), checks, _plot(frame))
+
+
+def _others(run: StageRun) -> Iterator[Ids]:
+    """Documents that are not held out, in order; none where all are."""
+    from dagster_project.studies.parsing import StudyError
+
+    try:
+        shards = training_shards(run)
+    except StudyError:
+        return
+    for shard in shards:
+        yield from shard()
+
+
+def _some(documents: Sequence[Ids]) -> Sequence[Ids]:
+    """The first documents, as many as reach SPLICED_TOKENS."""
+    before = accumulate((len(ids) for ids in documents), initial=0)
+    return [ids for ids, n in zip(documents, before, strict=False) if n < SPLICED_TOKENS]
+
+
+def _figures(frame: pl.DataFrame, change: float) -> dict[str, str | int | float | None]:
+    worst = frame.sort("fve").row(0, named=True)
+    return {
+        "held_out_tokens": worst["n_tokens"],
+        "mean_fve": _mean(frame, "fve"),
+        "worst_fve": worst["fve"],
+        "worst_site": worst["site"],
+        "mean_l0": _mean(frame, "l0"),
+        "mean_loss_recovered": _mean(frame, "loss_recovered"),
+        "mean_loss_recovered_zero": _mean(frame, "loss_recovered_zero"),
+        "mean_loss_increase": _mean(frame, "loss_increase"),
+        "mean_dead_fraction": _mean(frame, "dead_fraction"),
+        "largest_logit_change_spliced": change,
+    }
+
+
+def _mean(frame: pl.DataFrame, column: str) -> float | None:
+    found = frame[column].cast(pl.Float64).mean()
+    return found if isinstance(found, float) else None
+
+
+def _checks(frame: pl.DataFrame, n_sites: int, change: float, tolerance: float) -> list[Check]:
+    floats = frame.select(pl.col(pl.Float64))
+    unfit = sum(int((~column.is_finite()).sum()) for column in floats)
+    outside = frame.filter(
+        ~pl.col("l0").is_between(0, pl.col("n_features"))
+        | (pl.col("fve") > 1)
+        | ~pl.col("dead_fraction").is_between(0, 1)
+    )
+    spliced = {"largest_logit_change": change, "allowed": tolerance}
+    return [
+        Check("every_site", len(frame) == n_sites, {"rows": len(frame), "sites": n_sites}),
+        Check("finite", unfit == 0, {"not_finite": unfit}),
+        Check("in_range", not len(outside), {"outside": len(outside)}),
+        Check("splicing_changes_nothing", change <= tolerance, spliced),
+    ]
+
+
+def _plot(frame: pl.DataFrame) -> bytes:
+    """Variance explained and loss recovered by site, in forward order."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3), dpi=80, layout="constrained")
+    axes = figure.subplots()
+    for column, label in (("fve", "variance explained"), ("loss_recovered", "loss recovered")):
+        axes.plot(frame["site"].to_list(), frame[column].to_list(), marker="o", label=label)
+    axes.tick_params(axis="x", rotation=90)
+    axes.set(ylim=(min(0, *frame["fve"]), 1.02))
+    axes.legend()
+    image = BytesIO()
+    figure.savefig(image, format="png")
+    return image.getvalue()
+
+
+STAGE = Stage(
+    name="dictionary_quality",
+    doc=DOC,
+    partition="study",
+    tables=("dictionaries",),
+    inputs=("dictionaries", "tokens", "model"),
+    reads=lambda study, _: {"held_out_tokens": study.dictionaries.held_out_tokens},
+    compute=compute,
+    checks={
+        "every_site": "One row for each site that has a dictionary.",
+        "finite": "No figure is NaN or infinite.",
+        "in_range": "L0 lies in 0 … features, FVE is at most 1, the dead fraction in 0 … 1.",
+        "splicing_changes_nothing": "Dictionaries with their errors at all sites change no logit.",
+    },
+    shards=lambda study: study.dictionaries.shards,
+    pool="gpu",
+    kinds=("parquet", "pytorch"),
+)

@@ -1,0 +1,53 @@
+"""The data flow: every stage, in the order in which a study is materialized, by group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dagster_project.assets import (
+    circuits,
+    clusterings,
+    context_features,
+    contexts,
+    corpus,
+    dictionaries,
+    dictionary_quality,
+    documents,
+    faithfulness,
+    losses,
+    model,
+    node_effects,
+    pairs,
+    tokens,
+)
+from dagster_project.assets.stage import Stage
+from dagster_project.studies.study import Study
+
+GROUPS: dict[str, tuple[Stage, ...]] = {
+    "1_corpus": (corpus.STAGE, model.STAGE, documents.STAGE, tokens.STAGE, losses.STAGE),
+    "2_dictionaries": (dictionaries.STAGE, dictionary_quality.STAGE),
+    "3_contexts": (contexts.STAGE, context_features.STAGE, clusterings.STAGE),
+    "4_circuits": (pairs.STAGE, node_effects.STAGE, circuits.STAGE, faithfulness.STAGE),
+}
+STAGES: dict[str, Stage] = {s.name: s for group in GROUPS.values() for s in group}
+
+
+def chains(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """Neighbours with the same partitions together: one Dagster run can make a partition of all."""
+    found: list[list[Stage]] = []
+    for stage in stages:
+        if found and stage.partition == found[-1][0].partition:
+            found[-1].append(stage)
+        else:
+            found.append([stage])
+    return found
+
+
+def stages_of(study: Study) -> list[Stage]:
+    """The stages that a study has, in order: no clusterings and no tasks where it names none."""
+    absent = set()
+    if not study.clusterings:
+        absent.add("clustering")
+    if not study.tasks and not study.cluster_tasks.clustering:
+        absent.add("task")
+    return [stage for stage in STAGES.values() if stage.partition not in absent]

@@ -1,0 +1,26 @@
+"""Everything that Dagster serves: the studies' assets, checks, jobs and sensors."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.assets.build import study_assets
+from dagster_project.assets.catalog import catalog_asset
+from dagster_project.jobs import study_jobs
+from dagster_project.resources import LakeResource, default_root
+from dagster_project.sensors import corpus_sensor
+from dagster_project.studies.registry import load_studies
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    found = load_studies()
+    for error in found.errors:
+        dg.get_dagster_logger().error(str(error))
+    studies = list(found.studies.values())
+    return dg.Definitions(
+        assets=[*(a for study in studies for a in study_assets(study)), catalog_asset(studies)],
+        jobs=[job for study in studies for job in study_jobs(study)],
+        sensors=[corpus_sensor(study) for study in studies],
+        resources={"lake": LakeResource(root=default_root())},
+    )

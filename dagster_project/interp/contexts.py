@@ -1,0 +1,156 @@
+"""Contexts: predicted tokens, chosen for study, with the n_ctx tokens before them.
+
+Proposed are tokens that the model predicts well (loss ≤ max_loss in the document) and that
+induction does not give away, in documents that are no duplicates; of these every k-th, then at
+most per_document of each document, then `target` in all, leaving out a context whose window and
+answer equal those of one already chosen. Choices follow a seeded hash of (document, position), so
+that they do not depend on shards or on the order of work, and change little as the corpus grows.
+The model's loss on the window alone differs from that in the document: both are kept. Cost: two
+passes over losses and about two over tokens; one forward of target × n_ctx tokens.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+
+from dagster_project.interp.attention import fused_attention
+from dagster_project.interp.losses import score
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.sequences import buckets
+from dagster_project.interp.sites import at_last, batch_of, final_hidden
+from dagster_project.studies.study import ContextsSpec
+
+POSITIONS = 1 << 16  # context_id = doc_id × this + pos
+CHUNK = 1 << 14  # candidates whose windows are read at a time
+
+PROPOSALS = ("doc_id", "pos", "token_id", "loss", "skill", "slot")
+
+
+class Selection(NamedTuple):
+    """The chosen contexts and what was left."""
+
+    contexts: pl.DataFrame  # context_id, doc_id, pos, answer_id, loss, skill, slot; sorted
+    n_proposed: int  # tokens that pass the filters
+    n_candidates: int  # of these, after `every` and `per_document`
+    n_repeated: int  # candidates left out because their window and answer were there already
+    shortfall: int  # contexts that the target asks for and the corpus does not have
+
+
+def originals(documents: pl.LazyFrame) -> pl.DataFrame:
+    """doc_id of the documents that repeat no earlier one. documents: doc_id, content_hash."""
+    first = documents.group_by("content_hash").agg(pl.col("doc_id").min())
+    return first.select("doc_id").sort("doc_id").collect()
+
+
+def proposals(losses: pl.LazyFrame, documents: pl.DataFrame, spec: ContextsSpec) -> pl.DataFrame:
+    """Tokens that pass the filters, sorted. losses: a shard's; documents: doc_id of those that
+    may take part."""
+    kept = pl.col("loss") <= spec.max_loss
+    if spec.skip_trigrams:
+        kept &= ~pl.col("trigram_seen")
+    if spec.skip_bigrams:
+        kept &= ~pl.col("bigram_seen")
+    passing = losses.filter(kept).select(PROPOSALS).collect()
+    return passing.join(documents, on="doc_id", how="semi").sort("doc_id", "pos")
+
+
+def select(proposed: pl.DataFrame, tokens: pl.LazyFrame, spec: ContextsSpec) -> Selection:
+    """The study's contexts. proposed: all shards' proposals; tokens: doc_id, pos, token_id."""
+    candidates = _candidates(proposed, spec)
+    chosen: list[pl.DataFrame] = []
+    seen: set[bytes] = set()
+    n_chosen = n_repeated = 0
+    for chunk in candidates.iter_slices(min(CHUNK, 2 * spec.target)):
+        fresh = _unseen(windows(chunk, tokens, spec.n_ctx, answer=True), seen)
+        n_repeated += len(chunk) - len(fresh)
+        chosen.append(chunk[fresh][: spec.target - n_chosen])
+        n_chosen += len(chosen[-1])
+        if n_chosen == spec.target:
+            break
+    contexts = pl.concat([candidates.clear(), *chosen]).sort("context_id")
+    shortfall = spec.target - n_chosen
+    return Selection(contexts, len(proposed), len(candidates), n_repeated, shortfall)
+
+
+def windows(
+    contexts: pl.DataFrame, tokens: pl.LazyFrame, n_ctx: int, *, answer: bool = False
+) -> pl.Series:
+    """Token ids of each context, oldest first, with the answer last if asked for: List(UInt32).
+
+    contexts: doc_id, pos; tokens: doc_id, pos, token_id of at least their documents. A context
+    near its document's start has fewer than n_ctx tokens. Raises ValueError for one that is not
+    within its document.
+    """
+    wanted = contexts.select("doc_id").unique().lazy()
+    documents = (
+        tokens.select("doc_id", "pos", "token_id")
+        .join(wanted, on="doc_id", how="semi")
+        .sort("doc_id", "pos")
+        .group_by("doc_id", maintain_order=True)
+        .agg(ids="token_id")
+        .collect()
+    )
+    joined = contexts.select("doc_id", pos=pl.col("pos").cast(pl.Int64)).join(
+        documents, on="doc_id", how="left", maintain_order="left"
+    )
+    outside = joined.filter(pl.col("ids").list.len().fill_null(0) <= pl.col("pos"))
+    if len(outside):
+        doc_id, pos, _ = outside.row(0)
+        raise ValueError(f"context at document {doc_id}, position {pos}: no such token")
+    start = (pl.col("pos") - n_ctx).clip(lower_bound=0)
+    length = pl.col("pos") - start + int(answer)
+    return joined.select(pl.col("ids").list.slice(start, length))["ids"]
+
+
+def context_losses(
+    model: LanguageModel, windows: pl.Series, answers: pl.Series, batch_tokens: int
+) -> pl.Series:
+    """Loss of each answer given its window alone, in nats, Float32. Windows are not empty."""
+    sequences, targets = windows.to_list(), answers.to_list()
+    found = np.zeros(len(sequences), dtype=np.float32)
+    for bucket in buckets([len(ids) for ids in sequences], batch_tokens):
+        batch = batch_of([sequences[i] for i in bucket], model.device)
+        with fused_attention(model):
+            hidden = at_last(final_hidden(model, batch.ids), batch.lengths)
+        target = torch.tensor([targets[i] for i in bucket], device=model.device)
+        found[bucket] = score(model, hidden, target).loss.cpu().numpy()
+    return pl.Series("context_loss", found)
+
+
+def _candidates(proposed: pl.DataFrame, spec: ContextsSpec) -> pl.DataFrame:
+    """Every k-th proposal, at most per_document of each document, in the order of choice."""
+    spaced = proposed.sort("doc_id", "pos").gather_every(spec.every)
+    identity = pl.col("doc_id") * POSITIONS + pl.col("pos")
+    spaced = spaced.rename({"token_id": "answer_id"}).with_columns(context_id=identity)
+    ids = spaced["context_id"].to_numpy()
+    ordered = spaced.with_columns(
+        within=pl.Series(mix(ids, 2 * spec.seed)), among=pl.Series(mix(ids, 2 * spec.seed + 1))
+    )
+    if spec.per_document:
+        rank = pl.col("within").rank("ordinal").over("doc_id")
+        ordered = ordered.filter(rank <= spec.per_document)
+    return ordered.sort("among").drop("within", "among")
+
+
+def _unseen(sequences: pl.Series, seen: set[bytes]) -> list[int]:
+    """Rows whose sequence is new; `seen` learns them."""
+    fresh = []
+    for row, ids in enumerate(sequences.to_list()):
+        key = np.array(ids, dtype=np.uint32).tobytes()
+        if key not in seen:
+            seen.add(key)
+            fresh.append(row)
+    return fresh
+
+
+def mix(ids: np.ndarray, seed: int) -> np.ndarray:
+    """A seeded hash of integers (splitmix64; Steele et al. 2014), as uint64."""
+    step = (seed + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+    x = ids.astype(np.uint64) + np.uint64(step)  # wraps around
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    return x ^ (x >> np.uint64(31))

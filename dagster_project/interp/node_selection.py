@@ -1,0 +1,83 @@
+"""Node selection: the circuits that faithfulness compares, by size or threshold.
+
+Features (or neurons) with the largest |effect|, and random circuits of the features' shape: as
+many nodes at each site, drawn from those with nonzero effect, with the same error nodes. Random
+circuits of one seed are nested in each other. The order of equal effects is that of the sites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+
+from dagster_project.interp.evaluation import NodeSet
+from dagster_project.studies.study import Unit
+
+Selection = Literal["top_n", "threshold"]
+ERROR = -1  # feature of a site's error node
+
+
+class Circuit(NamedTuple):
+    """A circuit and how it was chosen."""
+
+    unit: Unit
+    selection: Selection
+    value: float  # nodes asked for, or the threshold
+    nodes: pl.DataFrame | None  # site, pos (null: every position), feature; None: everything
+    seed: int | None = None  # of a random circuit
+
+    def node_set(self) -> NodeSet:
+        """The nodes as index tensors by site."""
+        if self.nodes is None:
+            return NodeSet({}, complement=True)
+        filled = self.nodes.with_columns(pl.col("pos").cast(pl.Int64).fill_null(-1))
+        groups = filled.group_by("site", maintain_order=True)
+        columns = ["pos", "feature"]
+        return NodeSet(
+            {
+                str(site): torch.from_numpy(rows.select(columns).to_numpy().astype(np.int64))
+                for (site,), rows in groups
+            }
+        )
+
+
+def ranked(effects: pl.DataFrame, sites: Sequence[str]) -> pl.DataFrame:
+    """Nodes of the sites with nonzero effect, the largest |effect| first."""
+    order = pl.DataFrame({"site": sites}).with_row_index("site_order")
+    nodes = effects.filter(pl.col("effect") != 0).join(order, on="site")
+    size = nodes.with_columns(size=pl.col("effect").abs())
+    by = ["size", "site_order", "pos", "feature"]
+    return size.sort(by, descending=[True, False, False, False]).drop("site_order")
+
+
+def by_size(unit: Unit, nodes: pl.DataFrame, sizes: Sequence[int]) -> Iterator[Circuit]:
+    """Circuits of the first n of ranked nodes."""
+    for n in sizes:
+        yield Circuit(unit, "top_n", n, nodes.head(n))
+
+
+def by_threshold(unit: Unit, nodes: pl.DataFrame, thresholds: Sequence[float]) -> Iterator[Circuit]:
+    """Circuits of the ranked nodes with |effect| above a threshold."""
+    for threshold in thresholds:
+        yield Circuit(unit, "threshold", threshold, nodes.filter(pl.col("size") > threshold))
+
+
+def random_circuit(circuit: Circuit, nodes: pl.DataFrame, seed: int) -> Circuit:
+    """A random circuit of a circuit's shape, drawn from ranked nodes with nonzero effect."""
+    assert circuit.nodes is not None
+    errors = circuit.nodes.filter(feature=ERROR)
+    wanted = circuit.nodes.filter(pl.col("feature") != ERROR).group_by("site").agg(wanted=pl.len())
+    candidates = nodes.filter(pl.col("feature") != ERROR).sort("site", "pos", "feature")
+    place = np.random.default_rng(seed).permutation(len(candidates))
+    drawn = (
+        candidates.with_columns(pl.Series("place", place))
+        .with_columns(rank=pl.col("place").rank("ordinal").over("site"))
+        .join(wanted, on="site", maintain_order="left")
+        .filter(pl.col("rank") <= pl.col("wanted"))
+        .select(errors.columns)
+    )
+    return circuit._replace(unit="random", seed=seed, nodes=pl.concat([errors, drawn]))

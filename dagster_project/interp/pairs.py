@@ -1,0 +1,216 @@
+"""Pairs: a task's prompts and answers as tokens, in a train and a test split.
+
+Attribution patches position by position, so the prompts of a pair have equally many tokens; with
+effects per position, all prompts of the task. An answer is its first token alone. What does not
+fit is dropped and counted with the reason. Members of a cluster are rows without a patch.
+Cost: six encodings a pair.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+import polars as pl
+
+from dagster_project.interp.text_pairs import (
+    TextPair,
+    filled,
+    hold_out,
+    n_held_out,
+    read_pairs,
+    sample,
+)
+from dagster_project.studies.study import ClusterTasksSpec, TaskSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Encode: TypeAlias = Callable[[str], list[int]]
+
+SCHEMA = pl.Schema(
+    {
+        "split": pl.String(),
+        "example": pl.UInt32(),
+        "clean_prefix": pl.String(),
+        "patch_prefix": pl.String(),
+        "clean_answer": pl.String(),
+        "patch_answer": pl.String(),
+        "case": pl.String(),
+        "clean_ids": pl.List(pl.UInt32()),
+        "patch_ids": pl.List(pl.UInt32()),
+        "clean_answer_id": pl.UInt32(),
+        "patch_answer_id": pl.UInt32(),
+        "context_id": pl.Int64(),
+    }
+)
+"""Rows of the pairs table; `example` is unique in the task, train before test."""
+
+
+class TokenPair(NamedTuple):
+    """The tokens of a pair."""
+
+    clean_ids: list[int]
+    patch_ids: list[int]  # as many
+    clean_answer_id: int
+    patch_answer_id: int
+
+
+class Outcome(NamedTuple):
+    """What became of a text pair: tokens, or a reason why it was dropped."""
+
+    text: TextPair
+    tokens: TokenPair | None
+    reason: str = ""
+
+
+class Pairs(NamedTuple):
+    """A task's pairs and what became of the others."""
+
+    frame: pl.DataFrame  # SCHEMA
+    dropped: pl.DataFrame  # split, reason, count, first (clean prompt of the first one dropped)
+
+
+def task_pairs(
+    spec: TaskSpec,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    train: Path | None = None,
+    test: Path | None = None,
+    seed: int = 0,
+) -> Pairs:
+    """A task's pairs, from its files where given, else from its templates.
+
+    Raises PairError for a malformed file, and where nothing can be held out.
+    """
+    found = list(read_pairs(train) if train else filled(spec))
+    texts = (found, list(read_pairs(test))) if test else hold_out(found, spec.test_share, seed)
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer(text)["input_ids"])
+
+    outcomes = [[tokenize(pair, encode) for pair in pairs] for pairs in texts]
+    if spec.aggregation == "none":
+        outcomes = of_one_length(outcomes)
+    sampled = [_at_most(spec.max_examples, split, seed) for split in outcomes]
+    splits = dict(zip(("train", "test"), sampled, strict=True))
+    return Pairs(_frame(splits), _dropped(splits))
+
+
+def tokenize(pair: TextPair, encode: Encode) -> Outcome:
+    """The tokens of a pair, or the reason why it cannot be used."""
+    prompts = {text: encode(text) for text in (pair.clean_prefix, pair.patch_prefix)}
+    clean, patch = prompts[pair.clean_prefix], prompts[pair.patch_prefix]
+    if len(clean) != len(patch):
+        return Outcome(pair, None, "prompts differ in length")
+    answers = [
+        {_first_token(encode(text + answer), ids) for text, ids in prompts.items()}
+        for answer in (pair.clean_answer, pair.patch_answer)
+    ]
+    if None in answers[0] | answers[1]:
+        return Outcome(pair, None, "answer merges with a prompt")
+    if len(answers[0]) + len(answers[1]) > 2:
+        return Outcome(pair, None, "first token of an answer depends on the prompt")
+    if answers[0] == answers[1]:
+        return Outcome(pair, None, "answers share their first token")
+    clean_answer, patch_answer = (next(iter(ids)) for ids in answers)
+    assert clean_answer is not None
+    assert patch_answer is not None
+    return Outcome(pair, TokenPair(clean, patch, clean_answer, patch_answer))
+
+
+def _first_token(both: list[int], prompt: list[int]) -> int | None:
+    """The token of prompt + answer after the prompt's; None where the prompt's tokens change."""
+    n = len(prompt)
+    return both[n] if len(both) > n and both[:n] == prompt else None
+
+
+def of_one_length(splits: Sequence[Sequence[Outcome]]) -> list[list[Outcome]]:
+    """Only prompts of the commonest length over all splits (the shortest of equally common)."""
+    lengths = Counter(len(o.tokens.clean_ids) for split in splits for o in split if o.tokens)
+    length = max(lengths, key=lambda n: (lengths[n], -n), default=0)
+    reason = f"prompts do not have {length} tokens, the commonest length"
+
+    def fits(outcome: Outcome) -> bool:
+        return outcome.tokens is None or len(outcome.tokens.clean_ids) == length
+
+    return [[o if fits(o) else Outcome(o.text, None, reason) for o in split] for split in splits]
+
+
+def _at_most(most: int, outcomes: Sequence[Outcome], seed: int) -> list[Outcome]:
+    kept = set(sample([i for i, o in enumerate(outcomes) if o.tokens], most, seed))
+    reason = f"beyond max_examples = {most}"
+    return [
+        Outcome(o.text, None, reason) if o.tokens and i not in kept else o
+        for i, o in enumerate(outcomes)
+    ]
+
+
+def _frame(splits: Mapping[str, Sequence[Outcome]]) -> pl.DataFrame:
+    rows = [
+        {"split": split, **outcome.text._asdict(), **outcome.tokens._asdict()}
+        for split, outcomes in splits.items()
+        for outcome in outcomes
+        if outcome.tokens
+    ]
+    return pl.DataFrame([{**row, "example": i} for i, row in enumerate(rows)], schema=SCHEMA)
+
+
+def _dropped(splits: Mapping[str, Sequence[Outcome]]) -> pl.DataFrame:
+    rows = [
+        (split, outcome.reason, outcome.text.clean_prefix)
+        for split, outcomes in splits.items()
+        for outcome in outcomes
+        if not outcome.tokens
+    ]
+    schema = dict.fromkeys(("split", "reason", "first"), pl.String)
+    grouped = pl.DataFrame(rows, schema=schema, orient="row").group_by(
+        "split", "reason", maintain_order=True
+    )
+    return grouped.agg(pl.len().alias("count"), pl.col("first").first())
+
+
+def cluster_pairs(
+    contexts: pl.DataFrame,
+    tokens: pl.LazyFrame,
+    spec: ClusterTasksSpec,
+    n_ctx: int,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Contexts of a cluster as examples without a patch.
+
+    contexts: rows of the contexts table; tokens: doc_id, pos, token_id, token. The prompt is the
+    context's window, the n_ctx tokens before the answer. -> SCHEMA
+    """
+    chosen = sample(range(len(contexts)), spec.max_examples, seed)
+    order = np.random.default_rng(seed).permutation(len(chosen))
+    test = set(order[: n_held_out(len(chosen), spec.test_share)].tolist())
+    split = ["test" if i in test else "train" for i in range(len(chosen))]
+    marked = contexts[chosen].with_columns(pl.Series("split", split, pl.String))
+    frame = marked.join(_windows(marked, tokens, n_ctx), on="context_id", maintain_order="left")
+    ordered = pl.concat([frame.filter(split="train"), frame.filter(split="test")])
+    columns = {
+        "case": pl.col("skill"),
+        "clean_answer": pl.col("answer"),
+        "clean_answer_id": pl.col("answer_id"),
+        "example": pl.int_range(pl.len()),
+    }
+    missing = [pl.lit(None).alias(c) for c in ("patch_prefix", "patch_answer", "patch_ids")]
+    missing.append(pl.lit(None).alias("patch_answer_id"))
+    return ordered.with_columns(*missing, **columns).select(SCHEMA.names()).cast(SCHEMA)
+
+
+def _windows(contexts: pl.DataFrame, tokens: pl.LazyFrame, n_ctx: int) -> pl.DataFrame:
+    """context_id, clean_ids, clean_prefix: the tokens before each answer."""
+    answers = contexts.lazy().select("context_id", "doc_id", pl.col("pos").alias("answer_pos"))
+    back = pl.col("answer_pos").cast(pl.Int32) - pl.col("pos").cast(pl.Int32)
+    windows = tokens.select("doc_id", "pos", "token_id", "token").join(answers, on="doc_id")
+    grouped = windows.filter(back.is_between(1, n_ctx)).sort("context_id", "pos")
+    return (
+        grouped.group_by("context_id", maintain_order=True)
+        .agg(clean_ids="token_id", clean_prefix=pl.col("token").str.join())
+        .collect()
+    )

@@ -1,0 +1,43 @@
+"""Partitions of a study in Dagster: shards and tasks are dynamic, clusterings are known.
+
+`register` makes Dagster's partitions follow the study and the lake: it is called when the corpus
+or a clustering materializes, by the sensor, and by a run.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from dagster_project.assets.stage import Partition
+from dagster_project.provenance import Provenance
+from dagster_project.studies.study import Study
+
+
+def definition(study: Study, kind: Partition) -> dg.PartitionsDefinition | None:
+    """The partitions of a stage of this kind."""
+    if kind == "study":
+        return None
+    if kind == "clustering":
+        return dg.StaticPartitionsDefinition(list(study.clusterings))
+    return dg.DynamicPartitionsDefinition(name=dynamic_name(study, kind))
+
+
+def dynamic_name(study: Study, kind: Partition) -> str:
+    """Name of a study's dynamic partitions."""
+    return f"{study.name}/{kind}s"
+
+
+def register(instance: dg.DagsterInstance, provenance: Provenance) -> None:
+    """Make Dagster's dynamic partitions those of the study: shards, tasks and clusters."""
+    study = provenance.study
+    wanted: dict[Partition, list[str]] = {
+        "shard": provenance.shards(),
+        "task": [*study.tasks, *provenance.cluster_tasks()],
+    }
+    for kind, keys in wanted.items():
+        name = dynamic_name(study, kind)
+        known = set(instance.get_dynamic_partitions(name))
+        if new := [key for key in keys if key not in known]:
+            instance.add_dynamic_partitions(name, new)
+        for key in known.difference(keys):
+            instance.delete_dynamic_partition(name, key)

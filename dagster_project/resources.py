@@ -1,0 +1,97 @@
+"""What stages share: the lake, and one model and one set of dictionaries a process.
+
+nnsight is not thread-safe, and a model is worth keeping between steps of one process: the last
+one used stays in memory, so that a run of a whole study loads it once.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from dagster_project.lake.store import Lake
+from dagster_project.provenance import content_hash
+from dagster_project.studies.study import Device, Study
+
+if TYPE_CHECKING:
+    from dagster_project.interp.dictionary import Dictionary
+    from dagster_project.interp.model import LanguageModel
+
+ROOT_VARIABLE = "CIRCUIT_LAKE_ROOT"
+
+
+class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # has no value of its own
+    """The lake that assets read and write."""
+
+    root: str
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(Path(self.root))
+
+
+def default_root() -> str:
+    """The lake's root: CIRCUIT_LAKE_ROOT, or the folder `lake` where the program runs."""
+    return os.environ.get(ROOT_VARIABLE) or str(Path("lake").resolve())
+
+
+def model_source(study: Study) -> str:
+    """The folder of a local model, absolute; else the hub id."""
+    local = study.path(study.model.source)
+    return str(local) if local.is_dir() else study.model.source
+
+
+def model_content(study: Study) -> str:
+    """What identifies the weights: the content of a local folder, or hub id and revision."""
+    source = Path(model_source(study))
+    return content_hash(source) if source.is_dir() else f"{source}@{study.model.revision}"
+
+
+def device(study: Study) -> str:
+    """The device that `auto` stands for on this machine."""
+    wanted: Device = study.compute.device
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def model(study: Study) -> LanguageModel:
+    """The study's model, on its device; the last one loaded is kept."""
+    spec = study.model
+    return _model(
+        model_source(study), model_content(study), spec.revision, spec.dtype, device(study)
+    )
+
+
+@lru_cache(maxsize=1)
+def _model(source: str, _content: str, revision: str, dtype: str, where: str) -> LanguageModel:
+    import torch
+
+    from dagster_project.interp.model import load_model
+
+    return load_model(source, revision, getattr(torch, dtype), where)
+
+
+def dictionaries(study: Study, lake: Lake) -> dict[str, Dictionary]:
+    """The study's dictionaries by site, in forward order, on the model's device; the last ones
+    loaded are kept. Raises DictionaryError where they have not been materialized."""
+    from dagster_project.assets import dictionaries as stage
+
+    key = (lake.root, study.name, stage.stored_version(study, lake))
+    if key not in _dictionaries:
+        shape = model(study)
+        found = stage.load(study, lake, shape.n_layers, shape.d_model, shape.device, shape.hf.dtype)
+        _dictionaries.clear()
+        _dictionaries[key] = found
+    return _dictionaries[key]
+
+
+_dictionaries: dict[tuple[Path, str, str | None], dict[str, Dictionary]] = {}  # one entry at most

@@ -1,0 +1,150 @@
+"""The stages context_features and clusterings on a small lake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from dagster_project import resources
+from dagster_project.assets import clusterings, context_features
+from dagster_project.assets.stage import Stage, StageResult, StageRun
+from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.sites import site_names
+from dagster_project.lake.schemas import TABLES
+from dagster_project.lake.store import Lake
+from dagster_project.studies.study import (
+    ClusteringSpec,
+    ContextFeaturesSpec,
+    ContextsSpec,
+    CorpusSpec,
+    ModelSpec,
+    Study,
+)
+
+STUDY = Study(
+    name="small",
+    file=Path("small.toml"),
+    model=ModelSpec("tiny"),
+    corpus=CorpusSpec(files=("*.txt",)),
+    contexts=ContextsSpec(n_ctx=6),
+    clusterings={"three": ClusteringSpec(n_clusters=3)},
+)
+LENGTH, PER_SHARD = 12, 15
+
+
+def dictionary(seed: int) -> SparseDictionary:
+    draw = torch.Generator().manual_seed(seed)
+    encoder, decoder = torch.randn(2, 32, 16, generator=draw)
+    return SparseDictionary(encoder, torch.zeros(32), decoder / 8, torch.zeros(16), "topk", k=4)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, tiny_llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """Two shards of documents with a context each, and an empty one."""
+    made: dict[str, Dictionary] = {
+        site: dictionary(i) for i, site in enumerate(site_names(tiny_llama.n_layers))
+    }
+    made["attn_1"] = IdentityDictionary(16)
+    monkeypatch.setattr(resources, "model", lambda _: tiny_llama)
+    monkeypatch.setattr(resources, "dictionaries", lambda *_: made)
+    lake = Lake(tmp_path / "lake")
+    rng = np.random.default_rng(0)
+    chosen = []
+    for shard in range(2):
+        documents = shard * 1_000_000 + np.arange(PER_SHARD)
+        ids = rng.integers(3, 96, (PER_SHARD, LENGTH))
+        ids[:, 0] = 1  # BOS
+        tokens = pl.DataFrame(
+            {
+                "doc_id": documents.repeat(LENGTH),
+                "pos": np.tile(np.arange(LENGTH), PER_SHARD),
+                "token_id": ids.ravel(),
+            }
+        ).with_columns(token=pl.lit("x"))
+        put(lake, "tokens", tokens, shard=f"{shard:05d}")
+        pos = rng.integers(2, LENGTH, PER_SHARD)
+        pos[0] = 1  # a context that is BOS alone
+        chosen.append(
+            pl.DataFrame(
+                {
+                    "context_id": documents * 65_536 + pos,
+                    "doc_id": documents,
+                    "pos": pos,
+                    "answer_id": ids[np.arange(PER_SHARD), pos],
+                }
+            )
+        )
+    contexts = pl.concat(chosen).with_columns(
+        answer=pl.lit("x"), loss=0.1, context_loss=0.2, skill=pl.lit(None, pl.String)
+    )
+    put(lake, "contexts", contexts)
+    return lake
+
+
+def put(lake: Lake, table: str, frame: pl.DataFrame, **keys: str) -> None:
+    with lake.writer(table, "v1", study="small", **keys) as writer:
+        writer.append(frame)
+
+
+def run(stage: Stage, lake: Lake, partition: str, study: Study = STUDY) -> StageResult:
+    result = stage.compute(StageRun(study, lake, partition, "v2", lambda _: None))
+    assert {c.name for c in result.checks} == set(stage.checks)
+    assert all(c.passed for c in result.checks), result.checks
+    assert result.plot is not None
+    assert result.plot.startswith(b"\x89PNG")
+    return result
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "last"])
+def test_the_stages_fill_their_tables(lake: Lake, aggregation: str) -> None:
+    spec = ContextFeaturesSpec(aggregation=aggregation, last_k=2)  # type: ignore[arg-type]
+    study = replace(STUDY, context_features=spec)
+    for shard in ("00000", "00001"):
+        figures = run(context_features.STAGE, lake, shard, study).figures
+        assert (figures["contexts"], figures["contexts_without_nodes"]) == (PER_SHARD, 1)
+    rows = lake.scan("context_features", study="small").collect()
+    assert rows.select("context_id", "pos", "site", "feature").is_duplicated().sum() == 0
+    assert rows["effect"].null_count() == 0
+    assert rows["context_id"].n_unique() == 2 * (PER_SHARD - 1)
+    figures = run(clusterings.STAGE, lake, "three", study).figures
+    assert (figures["n_contexts"], figures["n_zero"]) == (2 * PER_SHARD, 2)
+    keys = {"study": "small", "clustering": "three"}
+    assert [lake.version(t, **keys) for t in clusterings.STAGE.tables] == ["v2"] * 3
+    assert lake.rows("clusterings", **keys) == 1
+
+
+def test_a_file_is_sorted_by_site_and_feature(lake: Lake) -> None:
+    run(context_features.STAGE, lake, "00000")
+    rows = pl.read_parquet(lake.file("context_features", study="small", shard="00000"))
+    assert rows.equals(rows.sort("site", "feature", "context_id", "pos"))
+    metadata = pq.read_metadata(lake.file("context_features", study="small", shard="00000"))
+    assert metadata.num_rows == rows.height
+
+
+def test_a_shard_without_contexts(lake: Lake) -> None:
+    put(lake, "tokens", pl.DataFrame(schema=TABLES["tokens"].file_schema), shard="00002")
+    assert run(context_features.STAGE, lake, "00002").figures["contexts"] == 0
+    assert lake.rows("context_features", study="small", shard="00002") == 0
+
+
+def test_checks_see_what_is_wrong() -> None:
+    tally = context_features.Tally({"embed": dictionary(0)})
+    wrong = pl.DataFrame(
+        {
+            "context_id": [1, 1, 2, 3],
+            "site": "embed",
+            "feature": [0, 32, 1, -1],
+            "activation": [1.0, 1.0, -1.0, 1.0],
+            "gradient": [float("nan"), 0.0, 0.0, None],
+            "effect": [float("nan"), 0.0, 0.0, 1.0],
+        }
+    )
+    tally.add(wrong)
+    assert not any(check.passed for check in tally.checks(expected={1, 2, 4}))

@@ -1,0 +1,174 @@
+"""From files to contexts in the lake: what the stages write, report and make stale."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from dagster_project import resources
+from dagster_project.assets import contexts, corpus, documents, losses, model, tokens
+from dagster_project.assets.flow import STAGES
+from dagster_project.assets.stage import Stage, StageResult, StageRun
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.sources import CorpusError
+from dagster_project.lake.store import Lake
+from dagster_project.provenance import Provenance
+from dagster_project.studies.study import Study, read_study
+from tests.conftest import SENTENCES, make_model, teach
+
+torch.set_num_threads(1)
+
+STUDY = """
+[model]
+source = "model"
+
+[corpus]
+files = ["*.jsonl"]
+rows_per_shard = 4
+max_malformed = 0.4
+
+[tokens]
+max_tokens = 20
+
+[contexts]
+n_ctx = 5
+max_loss = 100.0
+target = 6
+"""
+TOLD: list[str] = []  # what stages log
+
+
+@pytest.fixture(scope="module")
+def taught() -> LanguageModel:
+    """A tiny model that is better than a uniform guess."""
+    made = make_model("llama")
+    teach(made)
+    return made
+
+
+@pytest.fixture
+def study(tmp_path: Path, taught: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setattr(resources, "model", lambda _: taught)
+    monkeypatch.setattr(resources, "model_content", lambda _: "tiny")
+    file = tmp_path / "tiny.toml"
+    file.write_text(STUDY)
+    return read_study(file)
+
+
+def write(study: Study, name: str, texts: Sequence[str]) -> None:
+    """Documents, each with one piece over its first word, as lines; a text of `{` stands as it
+    is, malformed."""
+    rows = [text if text == "{" else json.dumps(document(text)) for text in texts]
+    (study.file.parent / name).write_text("\n".join(rows) + "\n")
+
+
+def document(text: str) -> dict[str, object]:
+    piece = {"start": 0, "end": text.index(" "), "skill": "start", "slot": None, "surprisal": 1.0}
+    return {"text": text, "meta": {"pile_set_name": "tiny", "pieces": [piece]}}
+
+
+def materialize(study: Study, stage: Stage, partition: str = "") -> StageResult:
+    lake = Lake(study.file.parent / "lake")
+    provenance = Provenance(study, lake, STAGES)
+    version, shards = provenance.expected(stage, partition), tuple(provenance.shards(stage))
+    result = stage.compute(StageRun(study, lake, partition, version, TOLD.append, shards))
+    assert {check.name for check in result.checks} == set(stage.checks)
+    assert all(check.passed for check in result.checks), result.checks
+    return result
+
+
+def materialize_shards(study: Study) -> list[str]:
+    shards = scan(study, "shards")["shard"].to_list()
+    for stage in (documents.STAGE, tokens.STAGE, losses.STAGE):
+        for shard in shards:
+            materialize(study, stage, shard)
+    return shards
+
+
+def scan(study: Study, table: str) -> pl.DataFrame:
+    return Lake(study.file.parent / "lake").scan(table, study=study.name).collect()
+
+
+def stale(study: Study, stage: Stage) -> list[str]:
+    provenance = Provenance(study, Lake(study.file.parent / "lake"), STAGES)
+    return [p for p in provenance.partitions(stage) if not provenance.fresh(stage, p)]
+
+
+def test_from_files_to_contexts(study: Study) -> None:
+    write(study, "a.jsonl", [*SENTENCES[:5], "{", SENTENCES[0]])
+    write(study, "b.jsonl", SENTENCES[300:303])
+    found = materialize(study, corpus.STAGE)
+    assert found.figures["shards"] == 3
+    assert materialize(study, model.STAGE).figures["layers"] == 2
+    assert materialize_shards(study) == ["00000", "00001", "00002"]
+
+    read = scan(study, "documents")
+    ids = [0, 1, 2, 3, 1_000_000, 1_000_002, 2_000_000, 2_000_001, 2_000_002]
+    assert read["doc_id"].to_list() == ids
+    assert read.filter(pl.col("duplicate_of").is_not_null()).select(
+        "doc_id", "duplicate_of"
+    ).rows() == [(1_000_002, 0)]
+    assert any("a.jsonl, row 6: not JSON" in line for line in TOLD)
+
+    tokenized, scored = scan(study, "tokens"), scan(study, "losses")
+    assert len(scored) == len(tokenized) - len(ids)
+    assert set(scored["skill"].drop_nulls()) == {"start"}
+    assert scored["surprisal"].sum() == len(ids)  # 1 nat a piece, one piece a document
+
+    result = materialize(study, contexts.STAGE)
+    chosen = scan(study, "contexts")
+    assert len(chosen) == result.figures["contexts"] == 6
+    assert 1_000_002 not in chosen["doc_id"]  # the duplicate
+    joined = chosen.join(tokenized, on=["doc_id", "pos"])
+    assert joined["answer_id"].equals(joined["token_id"].alias("answer_id"))
+    assert joined["answer"].equals(joined["token"].alias("answer"))
+
+
+def test_what_new_and_changed_files_make_stale(study: Study) -> None:
+    write(study, "a.jsonl", SENTENCES[:8])
+    materialize(study, corpus.STAGE)
+    materialize_shards(study)
+    assert stale(study, corpus.STAGE) == []
+    assert stale(study, losses.STAGE) == []
+
+    write(study, "b.jsonl", SENTENCES[8:10])
+    assert stale(study, corpus.STAGE) == [""]
+    materialize(study, corpus.STAGE)
+    assert stale(study, losses.STAGE) == ["00002"]
+
+    write(study, "a.jsonl", [*SENTENCES[:4], *SENTENCES[20:24]])
+    materialize(study, corpus.STAGE)
+    assert stale(study, documents.STAGE) == ["00001", "00002"]
+
+
+def test_a_file_that_changes_or_goes_after_registration(study: Study) -> None:
+    write(study, "a.jsonl", SENTENCES[:2])
+    write(study, "b.jsonl", SENTENCES[2:4])
+    materialize(study, corpus.STAGE)
+    write(study, "a.jsonl", SENTENCES[4:6])
+    with pytest.raises(CorpusError, match=r"a\.jsonl: rows 0 to 1 .* register it again"):
+        materialize(study, documents.STAGE, "00000")
+    assert scan(study, "documents").is_empty()
+    (study.file.parent / "b.jsonl").unlink()
+    assert materialize(study, corpus.STAGE).figures["vanished_sources"] == 1
+    with pytest.raises(CorpusError, match=r"b\.jsonl: no such file"):
+        materialize(study, documents.STAGE, "00001")
+    with pytest.raises(CorpusError, match="shard 00009: expected one of the 2 registered"):
+        materialize(study, documents.STAGE, "00009")
+
+
+def test_no_corpus(study: Study) -> None:
+    with pytest.raises(CorpusError, match=r"tiny\.toml: corpus \*\.jsonl: expected rows"):
+        materialize(study, corpus.STAGE)
+
+
+def test_documents_longer_than_the_model_reads(study: Study) -> None:
+    longer = study.file.read_text().replace("max_tokens = 20", "max_tokens = 65")
+    study.file.write_text(longer)
+    with pytest.raises(AssertionError, match=r"documents_fit.*'max_position_embeddings': 64"):
+        materialize(read_study(study.file), model.STAGE)
