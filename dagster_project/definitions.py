@@ -23,4 +23,5 @@ def definitions() -> dg.Definitions:
         jobs=[job for study in studies for job in study_jobs(study)],
         sensors=[corpus_sensor(study) for study in studies],
         resources={"lake": LakeResource(root=default_root())},
+        executor=dg.in_process_executor,  # a run's steps share its loaded model
     )

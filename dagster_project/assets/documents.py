@@ -18,8 +18,8 @@ DOC = """Reads a shard's rows into documents: text, subset, known rules, content
 
 doc_id = shard × 1,000,000 + row. Malformed rows are left out and reported with file and row; more
 than `max_malformed` of them, or a source that has changed since it was registered, is an error.
-A duplicate refers to the first equal text in its shard, or in those before it that are already in
-the lake: materialize shards in order where that matters. (Contexts look at all shards at once.)
+A duplicate refers to the first equal text in its shard; `content_hash` finds those of other
+shards, and contexts look at all shards at once.
 
 Cost: parsing and hashing, about 50 MB/s; one batch of documents in memory."""
 
@@ -36,9 +36,7 @@ def compute(run: StageRun) -> StageResult:
         run.writer("documents", kind="shard") as writer,
         progress(run, "documents", "documents", shard.rows) as advance,
     ):
-        for frame in documents(
-            shard, source, _earlier(run), spec.max_malformed, problems.append, advance
-        ):
+        for frame in documents(shard, source, spec.max_malformed, problems.append, advance):
             writer.append(frame)
             tally.add(frame)
     for problem in problems[:LOGGED]:
@@ -87,12 +85,6 @@ def _shard(run: StageRun) -> Shard:
     if run.partition not in shards:
         raise CorpusError(f"shard {run.partition}: expected one of the {len(shards)} registered")
     return shards[run.partition]
-
-
-def _earlier(run: StageRun) -> pl.DataFrame:
-    """content_hash and doc_id of the distinct documents of the shards before this one."""
-    before = (pl.col("shard") < run.partition) & pl.col("duplicate_of").is_null()
-    return run.scan("documents").filter(before).select("content_hash", "doc_id").collect()
 
 
 def content(study: Study, lake: Lake, shard: str) -> str:

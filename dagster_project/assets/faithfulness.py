@@ -14,6 +14,8 @@ from dagster_project.studies.study import Study
 SPLIT = "test"
 TOLERANCE = 1e-3
 """Of the full and the empty set, relative to |F(M) − F(∅)|."""
+SMALLEST_SCALE = 0.1
+"""Nats or logits: below this a difference of F counts as it is, since rounding does."""
 
 
 def compute(run: StageRun) -> StageResult:
@@ -49,7 +51,7 @@ def compute(run: StageRun) -> StageResult:
     )
     with run.writer("faithfulness", kind="task") as writer:
         writer.append(frame)
-    return StageResult(_figures(frame), _checks(frame), _plot(frame))
+    return StageResult(_figures(frame), checks(frame), _plot(frame))
 
 
 def _figures(frame: pl.DataFrame) -> dict[str, Scalar]:
@@ -60,7 +62,8 @@ def _figures(frame: pl.DataFrame) -> dict[str, Scalar]:
     return {"F(M)": first["f_model"], "F(∅)": first["f_empty"], **found}
 
 
-def _checks(frame: pl.DataFrame) -> list[Check]:
+def checks(frame: pl.DataFrame) -> list[Check]:
+    """The outcome of the stage's checks on its rows."""
     sizes = frame.filter(pl.col("unit") != "random", selection="top_n")
     whole = sizes.filter(pl.col("value") == pl.col("value").max().over("unit"))
     full = _worst(whole.filter(pl.col("errors") != "remove"), "f_model")
@@ -77,7 +80,7 @@ def _checks(frame: pl.DataFrame) -> list[Check]:
 def _worst(rows: pl.DataFrame, target: str) -> float:
     """Largest |F(C) − target| relative to |F(M) − F(∅)|; 0 without rows."""
     difference = (pl.col("f_circuit") - pl.col(target)).abs()
-    scale = (pl.col("f_model") - pl.col("f_empty")).abs().clip(lower_bound=1e-2)
+    scale = (pl.col("f_model") - pl.col("f_empty")).abs().clip(SMALLEST_SCALE)
     return float(rows.select((difference / scale).max()).item() or 0.0)
 
 

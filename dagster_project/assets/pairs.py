@@ -100,7 +100,9 @@ def _reads(study: Study, task: str) -> object:
 
 
 def _content(study: Study, _lake: Lake, task: str) -> str:
-    return digest([content_hash(file) for file in task_files(study, task)])
+    """A missing file is for `compute` to report: the other tasks can go on."""
+    files = task_files(study, task)
+    return digest([content_hash(file) if file.is_file() else "missing" for file in files])
 
 
 def _needs(study: Study, task: str) -> tuple[str, ...]:

@@ -139,27 +139,35 @@ def loss(weights: Weights, x: Tensor, k: int, dead: Tensor) -> Loss:
 
 
 def strongest(pre: Tensor, k: int) -> Tensor:
-    """pre [.., n_features] where positive and among the row's k largest (with ties), else 0.
-
-    On a CPU by numpy's partition, which is four times as fast as topk.
-    """
-    values, k = pre.detach(), min(k, pre.shape[-1])
-    if values.device.type == "cpu" and values.dtype == torch.float32:
-        place = pre.shape[-1] - k
-        least = torch.from_numpy(np.partition(values.numpy(), place, axis=-1)[..., place, None])
-    else:
-        least = values.topk(k, dim=-1).values[..., -1:]
-    least = least.clamp_min(torch.finfo(pre.dtype).tiny)
+    """pre [.., n_features] where positive and among the row's k largest (with ties), else 0."""
+    least = kth_largest(pre.detach(), k).clamp_min(torch.finfo(pre.dtype).tiny)
     return torch.where(pre >= least, pre, 0.0)
 
 
+def kth_largest(values: Tensor, k: int) -> Tensor:
+    """[.., 1] the k-th largest of each row [.., n], or the least where k exceeds n.
+
+    On a CPU by numpy's partition, which is four times as fast as topk.
+    """
+    k = min(k, values.shape[-1])
+    if values.device.type == "cpu" and values.dtype == torch.float32:
+        place = values.shape[-1] - k
+        return torch.from_numpy(np.partition(values.numpy(), place, axis=-1)[..., place, None])
+    return values.topk(k, dim=-1).values[..., -1:]
+
+
 def _auxiliary(weights: Weights, pre: Tensor, error: Tensor, dead: Tensor) -> Tensor:
-    """How much of the error the d/2 strongest dead features leave unexplained."""
+    """How much of the error the d/2 strongest dead features leave unexplained.
+
+    Negative ones count too: a feature that is never positive would have no gradient otherwise.
+    """
     indices = dead.nonzero()[:, 0]
     if not len(indices):
         return error.new_zeros(())
-    silent = strongest(pre[:, indices], max(1, error.shape[-1] // 2))
-    return _share(error - silent @ weights.W_dec[indices], error)
+    silent = pre[:, indices]
+    least = kth_largest(silent.detach(), max(1, error.shape[-1] // 2))
+    f = torch.where(silent >= least, silent, 0.0)
+    return _share(error - f @ weights.W_dec[indices], error)
 
 
 def _share(error: Tensor, x: Tensor) -> Tensor:

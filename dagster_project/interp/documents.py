@@ -5,8 +5,8 @@ its number. A row is malformed when it is not UTF-8, not a JSON object, has no t
 valid Unicode: no lone surrogates) or has pieces that do not fit; such rows are reported and left
 out, and more than the set share of them is an error. Blank rows hold no document and are no fault.
 A document may carry `meta.pieces`: [{start, end, skill, slot, surprisal}], in characters, in order
-and without overlap. Duplicates are equal texts; they refer to the first in this shard or in those
-before it. Cost: parsing and hashing, about 50 MB/s; memory: one batch and 100 bytes a document.
+and without overlap. Duplicates are equal texts; they refer to the first in the shard. Cost: parsing
+and hashing, about 50 MB/s; memory: one batch and 100 bytes a document.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ DOCUMENTS = pl.Schema(
         "pieces": pl.List(PIECE),
     }
 )
-EARLIER = pl.Schema({"content_hash": pl.String(), "doc_id": pl.Int64()})
 
 BATCH_ROWS = 4096  # documents in a frame
 BATCH_CHARS = 16_000_000  # characters in a frame, unless one document has more
@@ -76,21 +75,18 @@ class Problem(NamedTuple):
 def documents(
     shard: Shard,
     source: Source,
-    earlier: pl.DataFrame | None = None,
     max_malformed: float = 0.0,
     report: Callable[[Problem], None] = lambda _: None,
     advance: Callable[[int], None] = ignore,
 ) -> Iterator[pl.DataFrame]:
     """The shard's documents, in order, as frames with the columns of DOCUMENTS.
 
-    earlier: content_hash and doc_id of documents in shards before this one. max_malformed: share
-    of the shard's rows; above it, and where the source has changed, CorpusError.
+    max_malformed: share of the shard's rows; above it, and where the source has changed,
+    CorpusError.
     """
     seen: dict[str, int] = {}
-    known = earlier if earlier is not None else EARLIER.to_frame()
-    known = known.group_by("content_hash").agg(earlier=pl.col("doc_id").min())
     for batch in _batches(_readable(shard, source, max_malformed, report)):
-        yield _frame(batch, shard.first_doc_id, seen, known)
+        yield _frame(batch, shard.first_doc_id, seen)
         advance(len(batch))
 
 
@@ -152,9 +148,7 @@ def _batches(rows: Iterator[tuple[int, Document]]) -> Iterator[list[tuple[int, D
         yield batch
 
 
-def _frame(
-    batch: list[tuple[int, Document]], first_id: int, seen: dict[str, int], known: pl.DataFrame
-) -> pl.DataFrame:
+def _frame(batch: list[tuple[int, Document]], first_id: int, seen: dict[str, int]) -> pl.DataFrame:
     """Documents as a frame; `seen` learns their hashes."""
     rows = []
     for row, document in batch:
@@ -171,10 +165,7 @@ def _frame(
                 "pieces": document.pieces,
             }
         )
-    frame = pl.DataFrame(rows, schema=DOCUMENTS)
-    joined = frame.join(known, on="content_hash", how="left", maintain_order="left")
-    first_of = pl.coalesce("earlier", "duplicate_of")
-    return joined.with_columns(duplicate_of=first_of).select(list(DOCUMENTS))
+    return pl.DataFrame(rows, schema=DOCUMENTS)
 
 
 def _text(record: dict[str, object], field: str) -> str:

@@ -10,7 +10,8 @@ documents. Padding stands on the right and never reaches a real token.
 The rule behind a token, where the corpus knows it: `surprisal` is that of the piece on the piece's
 first token and 0 on its others, so that sum(loss) − sum(surprisal) over a piece is its excess
 loss. It is null where that sum would not hold: at pieces cut off by max_tokens, and at one whose
-first token is the document's first and so not predicted.
+first token is the document's first and so not predicted. A piece in which no token has its
+first letter (one that a longer token swallows) leaves no trace.
 """
 
 from __future__ import annotations

@@ -61,8 +61,7 @@ CORPUS_TABLES = (
         nullable(
             "duplicate_of",
             I64,
-            "First document with the same text, in this shard or in those before it that were "
-            "there when it was read; null: none",
+            "First document of the shard with the same text; null: this is the first",
         ),
         nullable(
             "pieces", pl.List(_PIECE), "Rules known of the text, in characters; surprisal in nats"

@@ -8,7 +8,7 @@
 --   text: Text
 --   n_chars: Length of the text [characters]
 --   content_hash: Hash of the text
---   duplicate_of: First document with the same text, in this shard or in those before it
+--   duplicate_of: First document of the shard with the same text; null: this is the first
 --     that were there when it was read; null: none
 --   pieces: Rules known of the text, in characters; surprisal in nats
 select

@@ -11,7 +11,7 @@ import pytest
 
 from dagster_project.interp import documents as module
 from dagster_project.interp.corpus import MANIFEST, extend, shards_of
-from dagster_project.interp.documents import DOCUMENTS, EARLIER, Problem, documents
+from dagster_project.interp.documents import DOCUMENTS, Problem, documents
 from dagster_project.interp.sources import CorpusError, source_at
 from dagster_project.studies.study import CorpusSpec
 
@@ -27,14 +27,13 @@ def read(
     rows: Sequence[bytes],
     *,
     max_malformed: float = 1.0,
-    earlier: pl.DataFrame | None = None,
     spec: CorpusSpec | None = None,
 ) -> tuple[pl.DataFrame, list[Problem]]:
     file.write_bytes(b"\n".join(rows) + b"\n")
     source = source_at(str(file), spec or CorpusSpec())
     (shard,) = shards_of(extend(MANIFEST.to_frame(), [source], 1000))
     problems: list[Problem] = []
-    frames = list(documents(shard, source, earlier, max_malformed, problems.append))
+    frames = list(documents(shard, source, max_malformed, problems.append))
     return pl.concat([DOCUMENTS.to_frame(), *frames]), problems
 
 
@@ -125,11 +124,7 @@ def test_duplicates_refer_to_the_first(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "BATCH_ROWS", 2)
     once, _ = read(tmp_path / "a.jsonl", [line("a"), line("b"), line("a"), line("c"), line("a")])
     assert once["duplicate_of"].to_list() == [None, None, 0, None, 0]
-    # The same text as "c" stands in two documents of other shards.
-    content = once["content_hash"][3]
-    earlier = pl.DataFrame({"content_hash": [content, content], "doc_id": [9, 7]}, schema=EARLIER)
-    again, _ = read(tmp_path / "a.jsonl", [line("a"), line("c"), line("c")], earlier=earlier)
-    assert again["duplicate_of"].to_list() == [None, 7, 7]
+    assert once["content_hash"].n_unique() == 3
 
 
 def test_frames_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

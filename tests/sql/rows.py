@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests.lake.frames import Row
 
 DOCUMENTS: list[Row] = [
-    {"doc_id": 1, "pile_set_name": "web", "n_chars": 4},
-    {"doc_id": 2, "pile_set_name": "web", "n_chars": 6, "duplicate_of": 1},
-    {"doc_id": 3, "pile_set_name": "books", "n_chars": 10},
+    {"doc_id": 1, "pile_set_name": "web", "n_chars": 4, "content_hash": "a"},
+    {"doc_id": 2, "pile_set_name": "web", "n_chars": 6, "content_hash": "a"},
+    {"doc_id": 3, "pile_set_name": "books", "n_chars": 10, "content_hash": "b"},
 ]
 LOSSES: list[Row] = [
     # One piece of two tokens, a token of unknown surprisal, and two pieces of one token each.

@@ -1,0 +1,193 @@
+"""The pairs and faithfulness stages on a tiny model: from a task, or a cluster, to scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dagster_project import resources
+from dagster_project.assets import faithfulness, node_effects, pairs
+from dagster_project.assets.stage import Stage, StageResult, StageRun
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.text_pairs import PairError
+from dagster_project.lake.store import Lake
+from dagster_project.studies.study import Study, read_study
+from tests.interp.ablation_cases import random_dictionaries
+
+STUDY = """
+[model]
+source = "model"
+[corpus]
+files = ["*.jsonl"]
+[contexts]
+n_ctx = 4
+[clusterings.effects]
+n_clusters = 2
+[cluster_tasks]
+clustering = "effects"
+test_share = 0.4
+[tasks.verb]
+templates = ["the {}", "then the {}"]
+fills = [["girl", "boy"], ["dog", "cat"], ["dogs", "cats"]]
+answers = [" was", " saw"]
+[tasks.file]
+train = "pairs.jsonl"
+test_share = 0.0
+[node_effects]
+method = "attrib"
+bootstrap = 0
+[faithfulness]
+sizes = [0, 5, 20]
+errors = ["default", "keep", "remove"]
+random_seeds = 2
+bootstrap = 20
+"""
+PAIR = {
+    "clean_prefix": "the girl",
+    "patch_prefix": "the boy",
+    "clean_answer": " was",
+    "patch_answer": " saw",
+    "case": "girl",
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIR))
+    return read_study(tmp_path / "tiny.toml")
+
+
+@pytest.fixture
+def lake(tmp_path: Path, tiny_llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    dictionaries = random_dictionaries(tiny_llama)
+    monkeypatch.setattr(resources, "model", lambda _: tiny_llama)
+    monkeypatch.setattr(resources, "dictionaries", lambda *_: dictionaries)
+    return Lake(tmp_path / "lake")
+
+
+def compute(stage: Stage, study: Study, lake: Lake, task: str) -> StageResult:
+    """A stage's result; its checks are those it declares."""
+    result = stage.compute(StageRun(study, lake, task, "v1", lambda _: None))
+    assert {check.name for check in result.checks} == set(stage.checks)
+    return result
+
+
+def read(lake: Lake, table: str, task: str) -> pl.DataFrame:
+    return lake.scan(table, study="tiny", task=task).collect()
+
+
+def write_corpus(lake: Lake) -> None:
+    """Two documents, five contexts, four of them in cluster 1."""
+    ids = [[1, 5, 6, 7, 8, 9, 10, 11], [1, 12, 13, 14, 15]]
+    documents = [
+        pl.DataFrame({"doc_id": doc, "pos": range(len(d)), "token_id": d, "token": ["x"] * len(d)})
+        for doc, d in enumerate(ids)
+    ]
+    contexts = pl.DataFrame(
+        {
+            "context_id": range(5),
+            "doc_id": [0, 0, 0, 1, 1],
+            "pos": [3, 5, 7, 2, 4],
+            "answer_id": [7, 9, 11, 13, 15],
+            "answer": ["x"] * 5,
+            "loss": [0.1] * 5,
+            "context_loss": [0.1] * 5,
+        }
+    )
+    members = pl.DataFrame({"context_id": range(5), "cluster": [1, 1, 0, 1, 1]})
+    for table, frame, keys in (
+        ("tokens", pl.concat(documents), {"shard": "00000"}),
+        ("contexts", contexts, {}),
+        ("cluster_members", members, {"clustering": "effects"}),
+    ):
+        with lake.writer(table, "v1", study="tiny", **keys) as writer:
+            writer.append(frame)
+
+
+def test_pairs_of_templates(study: Study, lake: Lake) -> None:
+    result = compute(pairs.STAGE, study, lake, "verb")
+    assert all(check.passed for check in result.checks)
+    rows = read(lake, "pairs", "verb")
+    assert (result.figures["train"], result.figures["test"]) == (
+        len(rows.filter(split="train")),
+        len(rows.filter(split="test")),
+    )
+    assert result.figures["test examples that are also in train"] == 0
+
+
+def test_a_task_without_test_examples(study: Study, lake: Lake) -> None:
+    """Is right where none are held out, and cannot be evaluated."""
+    result = compute(pairs.STAGE, study, lake, "file")
+    assert all(check.passed for check in result.checks)
+    with pytest.raises(ValueError, match="task file: expected held-out examples, found none"):
+        compute(faithfulness.STAGE, study, lake, "file")
+    spec = replace(study.tasks["file"], test="pairs.jsonl", max_examples=1)
+    asked = replace(study, tasks={"file": spec})
+    both = compute(pairs.STAGE, asked, lake, "file")
+    assert both.figures["test examples that are also in train"] == 1
+
+
+def test_pairs_of_a_cluster(study: Study, lake: Lake) -> None:
+    write_corpus(lake)
+    result = compute(pairs.STAGE, study, lake, "effects-1")
+    assert all(check.passed for check in result.checks)
+    rows = read(lake, "pairs", "effects-1").sort("context_id")
+    assert rows["context_id"].to_list() == [0, 1, 3, 4]
+    assert rows["clean_ids"].to_list() == [[1, 5, 6], [5, 6, 7, 8], [1, 12], [1, 12, 13, 14]]
+    assert rows["clean_answer_id"].to_list() == [7, 9, 13, 15]
+    assert rows["split"].sort().to_list() == ["test", "test", "train", "train"]
+
+
+@pytest.mark.parametrize("task", ["verb", "effects-1"])
+def test_faithfulness_of_a_task(study: Study, lake: Lake, task: str) -> None:
+    write_corpus(lake)
+    compute(pairs.STAGE, study, lake, task)
+    compute(node_effects.STAGE, study, lake, task)
+    result = compute(faithfulness.STAGE, study, lake, task)
+    assert all(check.passed for check in result.checks), result.checks
+    assert result.plot
+    assert result.plot.startswith(b"\x89PNG")
+    rows = read(lake, "faithfulness", task)
+    # features and neurons: 3 sizes, all, the threshold; random: 2 seeds of 3 sizes, threshold
+    assert len(rows) == 3 * (5 + 5 + 2 * 4)
+    assert rows["split"].unique().to_list() == ["test"]
+    assert rows.filter(selection="threshold")["value"].unique().to_list() == [0.1]
+
+
+def test_a_wrong_full_set_fails_its_check(study: Study, lake: Lake) -> None:
+    for stage in (pairs.STAGE, node_effects.STAGE, faithfulness.STAGE):
+        compute(stage, study, lake, "verb")
+    rows = read(lake, "faithfulness", "verb")
+    whole = pl.col("value") == pl.col("value").max().over("unit", "selection")
+    wrong = rows.with_columns(
+        f_circuit=pl.when(whole).then(pl.col("f_model") + 1).otherwise("f_circuit"),
+        low=pl.lit(float("nan"), pl.Float32),
+    )
+    outcome = {check.name: check.passed for check in faithfulness.checks(wrong)}
+    assert outcome == {"full_set": False, "empty_set": True, "no_nan": False}
+
+
+def test_versions_follow_what_is_read(study: Study, lake: Lake) -> None:
+    files = [study.file.parent / "pairs.jsonl"]
+    assert pairs.task_files(study, "file") == files
+    assert pairs.task_files(study, "verb") == []
+    assert pairs.STAGE.content is not None
+    before = pairs.STAGE.content(study, lake, "file")
+    files[0].write_text("")
+    assert pairs.STAGE.content(study, lake, "file") != before
+    files[0].unlink()
+    assert pairs.STAGE.content(study, lake, "file") != before
+    with pytest.raises(PairError, match=r"pairs\.jsonl: expected pairs"):
+        compute(pairs.STAGE, study, lake, "file")
+    thresholds = replace(study.tasks["verb"], node_threshold=0.5)
+    other = replace(study, tasks={**study.tasks, "verb": thresholds})
+    assert pairs.STAGE.reads(other, "verb") == pairs.STAGE.reads(study, "verb")
+    assert faithfulness.STAGE.reads(other, "verb") != faithfulness.STAGE.reads(study, "verb")
+    assert pairs.STAGE.reads(study, "effects-1") != pairs.STAGE.reads(study, "effects-2")
+    assert pairs.STAGE.needs is not None
+    assert "clusterings" in pairs.STAGE.needs(study, "effects-1")
