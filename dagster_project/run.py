@@ -32,7 +32,7 @@ from dagster_project.resources import LakeResource, default_root
 from dagster_project.studies.registry import load_studies
 from dagster_project.studies.study import Study
 
-PROCESS_TAG = "circuit_lake/pid"
+PROCESS_TAG = ".dagster/circuit_lake_pid"  # hidden in the UI, as the prefix says
 
 
 class RunError(RuntimeError):

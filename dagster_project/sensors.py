@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_project import partitions
 from dagster_project.assets.flow import STAGES
 from dagster_project.jobs import stage_job_name
-from dagster_project.provenance import Provenance, digest
+from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource
 from dagster_project.studies.study import Study
 
@@ -30,15 +30,13 @@ def corpus_sensor(study: Study) -> dg.SensorDefinition:
     ) -> dg.RunRequest | dg.SkipReason:
         provenance = Provenance(study, lake.lake, STAGES)
         partitions.register(context.instance, provenance)
+        corpus = STAGES["corpus"]
         if study.corpus.hub:
             return dg.SkipReason("The corpus is a hub data set, which is not watched.")
         if not provenance.shards():
             return dg.SkipReason("The corpus has not been materialized yet.")
-        from dagster_project.assets.corpus import changed_files
-
-        changed = changed_files(study, lake.lake)
-        if not changed:
+        if provenance.fresh(corpus, ""):
             return dg.SkipReason("No file is new or has changed.")
-        return dg.RunRequest(run_key=digest(changed))
+        return dg.RunRequest(run_key=provenance.expected(corpus, ""))
 
     return corpus_files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from dagster_project.interp.model import LanguageModel
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors; inherited by what tests start
 
 FAMILIES = ("neox", "neox_sequential", "llama")
 
@@ -64,7 +67,7 @@ def make_model(family: str, seed: int = 0) -> LanguageModel:
         "initializer_range": 0.3,
         "bos_token_id": 1,
         "eos_token_id": 2,
-        "attn_implementation": "eager",
+        "attn_implementation": "sdpa",
     }
     if family == "llama":
         llama = LlamaConfig(**common, intermediate_size=40, num_key_value_heads=2)

@@ -40,12 +40,14 @@ def keys_of(stage: Stage, study: Study) -> list[dg.AssetKey]:
 
 
 def shards_spec(study: Study) -> dg.AssetSpec:
-    """The corpus's shards as Dagster sees them: observed, one partition each, when the corpus is
+    """The corpus's shards as Dagster sees them: one partition each, reported when the corpus is
     read; the data version is the content's, so that only changed shards become stale."""
     return dg.AssetSpec(
         dg.AssetKey([study.name, "shards"]),
         deps=[dg.AssetKey([study.name, "corpus"])],
-        description="Row ranges of the corpus's files. The data version is the content's hash.",
+        description="Row ranges of the corpus's files, one partition each. Not materialized by "
+        "itself: `corpus` reports them. The data version is the hash of a shard's content, so a "
+        "changed file makes stale only what was made of its own shards.",
         group_name=group_name(study, "1_corpus"),
         kinds={"file"},
         partitions_def=partitions.definition(study, "shard"),
@@ -60,7 +62,7 @@ def build(stage: Stage, study: Study) -> dg.AssetsDefinition:
         dg.AssetSpec(
             key,
             deps=_deps(stage, study),
-            description=f"{stage.doc}\n\n{_table_doc(stage, key)}",
+            description=_description(stage, key, study),
             metadata=_schema(stage, key),
             group_name=group_name(study, group),
             code_version=stage.code_version,
@@ -138,7 +140,7 @@ def _announce(context: dg.AssetExecutionContext, stage: Stage, study: Study, lak
         lake.scan("shards", study=study.name).select("shard", "content_hash").collect().iter_rows()
     ):
         context.instance.report_runless_asset_event(
-            dg.AssetObservation(
+            dg.AssetMaterialization(
                 asset_key=dg.AssetKey([study.name, "shards"]),
                 partition=shard,
                 tags={"dagster/data_version": content},
@@ -170,9 +172,15 @@ def _table(stage: Stage, key: dg.AssetKey) -> str | None:
     return key.path[-1] if len(stage.tables) > 1 else next(iter(stage.tables), None)
 
 
-def _table_doc(stage: Stage, key: dg.AssetKey) -> str:
+def _description(stage: Stage, key: dg.AssetKey, study: Study) -> str:
+    """Markdown; what tells an asset from the others comes first, since lists show its start."""
     table = _table(stage, key)
-    return f"Table `{table}`: {TABLES[table].doc}" if table else ""
+    if table is None:
+        return stage.doc
+    row = f"One row of the table `{table}`: {TABLES[table].doc}."
+    query = f"```sql\nselect * from {table} where study = '{study.name}'\n```"
+    parts = [row, stage.doc] if len(stage.tables) > 1 else [stage.doc, row]
+    return "\n\n".join([*parts, query])
 
 
 def _schema(stage: Stage, key: dg.AssetKey) -> Mapping[str, dg.TableSchema]:
@@ -206,7 +214,7 @@ def _value(value: object) -> dg.MetadataValue:
     if isinstance(value, int):
         return dg.MetadataValue.int(value)
     if isinstance(value, float):
-        return dg.MetadataValue.float(value)
+        return dg.MetadataValue.float(float(f"{value:.6g}"))
     return dg.MetadataValue.text("none" if value is None else str(value))
 
 

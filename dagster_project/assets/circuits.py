@@ -130,4 +130,5 @@ STAGE = Stage(
         "finite": "Every weight is a number.",
     },
     pool="gpu",
+    kinds=("parquet", "pytorch"),
 )

@@ -164,5 +164,5 @@ STAGE = Stage(
         "every_context": "Every context of the shard has nodes, unless it is a left-out BOS alone.",
     },
     pool="gpu",
-    kinds=("parquet", "torch"),
+    kinds=("parquet", "pytorch"),
 )

@@ -145,4 +145,5 @@ STAGE = Stage(
         "no_nan": "no number is NaN",
     },
     pool="gpu",
+    kinds=("parquet", "pytorch"),
 )

@@ -112,4 +112,5 @@ STAGE = Stage(
         "some_effect": "At least one node has an effect.",
     },
     pool="gpu",
+    kinds=("parquet", "pytorch"),
 )

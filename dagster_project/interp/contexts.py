@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 import torch
 
-from dagster_project.interp.attention import fused_attention
 from dagster_project.interp.losses import score
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sequences import buckets
@@ -114,8 +113,7 @@ def context_losses(
     found = np.zeros(len(sequences), dtype=np.float32)
     for bucket in buckets([len(ids) for ids in sequences], batch_tokens):
         batch = batch_of([sequences[i] for i in bucket], model.device)
-        with fused_attention(model):
-            hidden = at_last(final_hidden(model, batch.ids), batch.lengths)
+        hidden = at_last(final_hidden(model, batch.ids), batch.lengths)
         target = torch.tensor([targets[i] for i in bucket], device=model.device)
         found[bucket] = score(model, hidden, target).loss.cpu().numpy()
     return pl.Series("context_loss", found)

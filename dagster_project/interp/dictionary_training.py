@@ -9,9 +9,9 @@ same of a reconstruction of the error by the d/2 strongest *dead* features, whic
 rescaled after each Adam step. The encoder starts as the decoder's transpose.
 
 Cost: 10 · F · d FLOPs a token and site, and finding the k-th largest of F. Many small steps do
-better than few large ones. Deterministic: what is random follows from the seed and the number of
-the round, and a checkpoint after a round holds the rest, so that a training that was killed ends
-with the same bytes as one that was not – on the same device and number of threads.
+better than few large ones. Deterministic, given the rounds: what is random follows from the seed
+and the number of the round, and a checkpoint after a round holds the rest, so that a training
+that was killed ends with the same bytes as one that was not.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +29,14 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import SparseDictionary
-from dagster_project.interp.training_state import State, Weights, load_state, new_state, save_state
+from dagster_project.interp.training_state import (
+    SiteState,
+    State,
+    Weights,
+    load_state,
+    new_state,
+    save_state,
+)
 from dagster_project.studies.study import TrainingSpec
 
 Rounds = Callable[[int], Iterator[Tensor]]  # first round -> rounds [site, tokens, d_model]
@@ -59,7 +68,7 @@ def train(
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, SparseDictionary]:
     """A TopK dictionary for each site, trained on spec.tokens tokens of the rounds."""
-    state = checkpoint and load_state(checkpoint.file, checkpoint.version, sites, spec, device)
+    state = checkpoint and load_state(checkpoint.file, checkpoint.version, sites, device)
     steps = math.ceil(spec.tokens / spec.batch)
     saved = time.monotonic()
     source = rounds(state.round if state else 0)
@@ -72,52 +81,79 @@ def train(
             save_state(state, checkpoint.file, checkpoint.version)
             saved = time.monotonic()
     return {
-        site: fold(weights.detached(), state.centre[site], state.scale[site], spec.k)
-        for site, weights in state.weights.items()
+        site: fold(here.weights.detached(), here.centre, here.scale, spec.k)
+        for site, here in state.sites.items()
     }
 
 
 def _train_round(state: State, buffer: Tensor, spec: TrainingSpec, steps: int) -> Progress:
-    """One step for each batch of a shuffled round [site, tokens, d_model]."""
+    """Every site on the batches of a shuffled round [site, tokens, d_model]."""
     order = np.random.default_rng([spec.seed, state.round]).permutation(buffer.shape[1])
-    shuffled = torch.from_numpy(order).to(buffer.device)
-    unexplained = torch.zeros(len(buffer), device=buffer.device)
-    chunks = shuffled.split(spec.batch)[: steps - state.step]
-    for rows in chunks:
-        rate = peak_rate(spec, buffer.shape[-1]) * schedule(state.step, steps)
-        unexplained += _step(state, buffer[:, rows], spec, rate)
-    state.round += 1
-    fve = (1 - unexplained / len(chunks)).tolist()
+    chunks = torch.from_numpy(order).to(buffer.device).split(spec.batch)[: steps - state.step]
+    peak = peak_rate(spec, buffer.shape[-1])
+    rates = [peak * schedule(state.step + i, steps) for i in range(len(chunks))]
+
+    def work(site: SiteState, x: Tensor) -> float:
+        return 1 - _train_site(site, x, chunks, rates, spec)
+
+    with _workers(buffer.device) as workers:
+        fve = list(workers(work, state.sites.values(), buffer))
+    state.step, state.round = state.step + len(chunks), state.round + 1
     dead = {
-        site: float((silent >= spec.dead_after).float().mean())
-        for site, silent in state.silent.items()
+        site: float((here.silent >= spec.dead_after).float().mean())
+        for site, here in state.sites.items()
     }
-    return Progress(state.step, steps, dict(zip(state.weights, fve, strict=True)), dead)
+    return Progress(state.step, steps, dict(zip(state.sites, fve, strict=True)), dead)
 
 
-def _step(state: State, x: Tensor, spec: TrainingSpec, rate: float) -> Tensor:
-    """One step of Adam at every site, x [site, batch, d_model]; -> unexplained share [site]."""
-    found = [_backward(state, site, x[i], spec) for i, site in enumerate(state.weights)]
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
-    for weights in state.weights.values():
-        _normalise(weights.W_dec)
-    state.step += 1
-    return torch.stack(found)
+@contextmanager
+def _workers(device: torch.device) -> Iterator[Callable[..., Iterator[float]]]:
+    """A `map` whose calls run side by side, one thread each, on a CPU; plain `map` elsewhere.
+
+    Sites share nothing: this scales better than threads within matrices of a few megabytes, and
+    makes the result independent of the number of threads.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu":
+        yield map
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _backward(state: State, site: str, x: Tensor, spec: TrainingSpec) -> Tensor:
-    """Gradients of one site's weights on x [batch, d_model]; -> unexplained share."""
-    weights, silent = state.weights[site], state.silent[site]
-    x = (x - state.centre[site]) * state.scale[site]
-    result = loss(weights, x, spec.k, silent >= spec.dead_after)
-    (result.unexplained + spec.aux_coefficient * result.auxiliary).backward()
-    assert weights.W_dec.grad is not None
-    _remove_parallel(weights.W_dec.grad, weights.W_dec)
-    silent += len(x)
-    silent[result.fired] = 0
+def _train_site(
+    site: SiteState,
+    x: Tensor,
+    chunks: Sequence[Tensor],
+    rates: Sequence[float],
+    spec: TrainingSpec,
+) -> float:
+    """A step of Adam for each chunk of rows of x [tokens, d_model]; -> mean unexplained share."""
+    unexplained = torch.zeros((), device=x.device)
+    for rows, rate in zip(chunks, rates, strict=True):
+        unexplained += _step(site, (x[rows] - site.centre) * site.scale, rate, spec)
+    return float(unexplained) / len(chunks)
+
+
+def _step(site: SiteState, x: Tensor, rate: float, spec: TrainingSpec) -> Tensor:
+    """One step on x [batch, d_model]; -> unexplained share."""
+    weights = site.weights
+    result = loss(weights, x, spec.k, site.silent >= spec.dead_after)
+    total = result.unexplained + spec.aux_coefficient * result.auxiliary
+    gradients = torch.autograd.grad(total, weights)  # nnsight's backward() parses the caller
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient
+    _remove_parallel(gradients[Weights._fields.index("W_dec")], weights.W_dec)
+    site.optimizer.param_groups[0]["lr"] = rate
+    site.optimizer.step()
+    site.optimizer.zero_grad(set_to_none=True)
+    _normalise(weights.W_dec)
+    site.silent += len(x)
+    site.silent[result.fired] = 0
     return result.unexplained.detach()
 
 

@@ -24,7 +24,6 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from dagster_project.interp.attention import fused_attention
 from dagster_project.interp.corpus import ignore
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sequences import WINDOW, buckets
@@ -123,8 +122,7 @@ def _score_window(
     for bucket in buckets(lengths.tolist(), batch_tokens):
         batch = batch_of([sequences[i] for i in bucket], model.device)
         real = batch.real[:, 1:]
-        with fused_attention(model):
-            hidden = final_hidden(model, batch.ids)[:, :-1]
+        hidden = final_hidden(model, batch.ids)[:, :-1]
         parts.append(score(model, hidden[real], batch.ids[:, 1:][real]))
         places += [np.arange(first[i], first[i] + lengths[i] - 1) for i in bucket]
         advance(int(lengths[bucket].sum()))

@@ -1,7 +1,8 @@
 """Language models: a Hugging Face causal LM, frozen, wrapped by nnsight, and its module names.
 
 A family is one row of `FAMILIES`; a model of another family is refused by name. Attention is
-`eager`, whose backward can be batched over cotangents (edges need that).
+PyTorch's fused one: without a matrix over pairs of positions it is several times as fast on long
+documents, forward and backward, and differs from the eager one by rounding (1e-6 relative).
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def load_model(
         config = AutoConfig.from_pretrained(source, revision=revision or None)
         family_of(config.model_type, source)
         hf = AutoModelForCausalLM.from_pretrained(
-            source, revision=revision or None, dtype=dtype, attn_implementation="eager"
+            source, revision=revision or None, dtype=dtype, attn_implementation="sdpa"
         )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or None)
     except ModelError:

@@ -37,29 +37,36 @@ class Weights(NamedTuple):
 
 
 @dataclass
+class SiteState:
+    """One site's dictionary in training."""
+
+    weights: Weights
+    centre: Tensor  # [d_model] what is subtracted from x first
+    scale: float  # (x − centre) · scale has mean norm √d
+    silent: Tensor  # [n_features] int64, tokens since a feature fired
+    optimizer: torch.optim.Adam
+
+
+@dataclass
 class State:
     """A training between two rounds."""
 
-    weights: dict[str, Weights]  # by site; they learn on (x − centre) · scale
-    centre: dict[str, Tensor]  # by site: [d_model] what is subtracted from x first
-    scale: dict[str, float]  # by site: (x − centre) · scale has mean norm √d
-    silent: dict[str, Tensor]  # by site: [n_features] int64, tokens since a feature fired
-    optimizer: torch.optim.Adam
+    sites: dict[str, SiteState]
     step: int = 0
     round: int = 0
 
 
 def new_state(sites: Sequence[str], buffer: Tensor, spec: TrainingSpec) -> State:
-    """Seeded weights, scales and medians from the first round [site, tokens, d_model]."""
-    rows = dict(zip(sites, buffer[:, :MEDIAN_ROWS], strict=True))
-    centre = {site: geometric_median(x) for site, x in rows.items()}
-    scale = {site: _scale(x - centre[site]) for site, x in rows.items()}
-    weights = {site: _initial(buffer, spec, i) for i, site in enumerate(sites)}
-    n_features = spec.expansion * buffer.shape[-1]
-    silent = {
-        site: torch.zeros(n_features, dtype=torch.int64, device=buffer.device) for site in sites
-    }
-    return State(weights, centre, scale, silent, _adam(weights, spec.learning_rate))
+    """Seeded weights, and centre and scale from the first round [site, tokens, d_model]."""
+    return State({site: _new_site(buffer[i], spec, i) for i, site in enumerate(sites)})
+
+
+def _new_site(x: Tensor, spec: TrainingSpec, index: int) -> SiteState:
+    x = x[:MEDIAN_ROWS]
+    centre, n_features = geometric_median(x), spec.expansion * x.shape[-1]
+    weights = _initial(n_features, x, spec.seed * 1000 + index)
+    silent = torch.zeros(n_features, dtype=torch.int64, device=x.device)
+    return SiteState(weights, centre, _scale(x - centre), silent, _adam(weights))
 
 
 def geometric_median(x: Tensor, iterations: int = 50) -> Tensor:
@@ -73,16 +80,13 @@ def geometric_median(x: Tensor, iterations: int = 50) -> Tensor:
 
 def save_state(state: State, file: Path, version: str) -> None:
     """Write a checkpoint in place of the last one, or leave that as it is."""
-    tensors = {}
-    for site, weights in state.weights.items():
-        tensors[f"{site}/silent"] = state.silent[site]
-        tensors[f"{site}/centre"] = state.centre[site]
-        for name, weight in weights._asdict().items():
-            moments = state.optimizer.state[weight]
-            tensors[f"{site}/{name}"] = weight.detach()
-            tensors[f"{site}/{name}/mean"] = moments["exp_avg"]
-            tensors[f"{site}/{name}/square"] = moments["exp_avg_sq"]
-    header = {"version": version, "step": state.step, "round": state.round, "scale": state.scale}
+    tensors = {
+        f"{site}/{name}": tensor
+        for site, here in state.sites.items()
+        for name, tensor in _tensors(here).items()
+    }
+    scale = {site: here.scale for site, here in state.sites.items()}
+    header = {"version": version, "step": state.step, "round": state.round, "scale": scale}
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
     save_file(tensors, temporary, metadata={"state": json.dumps(header)})
@@ -90,7 +94,7 @@ def save_state(state: State, file: Path, version: str) -> None:
 
 
 def load_state(
-    file: Path, version: str, sites: Sequence[str], spec: TrainingSpec, device: torch.device | str
+    file: Path, version: str, sites: Sequence[str], device: torch.device | str
 ) -> State | None:
     """The training in a checkpoint; None where there is none of this version and these sites."""
     try:
@@ -101,22 +105,39 @@ def load_state(
         return None
     if header["version"] != version or list(header["scale"]) != list(sites):
         return None
-    weights = {
-        site: Weights(*(tensors[f"{site}/{n}"].requires_grad_() for n in Weights._fields))
+    step, scale = header["step"], header["scale"]
+    restored = {
+        site: _restored(
+            {n.removeprefix(f"{site}/"): t for n, t in tensors.items() if n.startswith(f"{site}/")},
+            scale[site],
+            step,
+        )
         for site in sites
     }
-    optimizer = _adam(weights, spec.learning_rate)
-    for site in sites:
-        for name, weight in weights[site]._asdict().items():
-            optimizer.state[weight] = {
-                "step": torch.tensor(float(header["step"]), device=device),
-                "exp_avg": tensors[f"{site}/{name}/mean"],
-                "exp_avg_sq": tensors[f"{site}/{name}/square"],
-            }
-    silent = {site: tensors[f"{site}/silent"] for site in sites}
-    centre = {site: tensors[f"{site}/centre"] for site in sites}
-    position = (header["step"], header["round"])
-    return State(weights, centre, header["scale"], silent, optimizer, *position)
+    return State(restored, step, header["round"])
+
+
+def _tensors(here: SiteState) -> dict[str, Tensor]:
+    """All of a site's state that are tensors, by name."""
+    found = {"silent": here.silent, "centre": here.centre}
+    for name, weight in here.weights._asdict().items():
+        found[name] = weight.detach()
+        for moment in ("exp_avg", "exp_avg_sq"):
+            found[f"{name}/{moment}"] = here.optimizer.state[weight][moment]
+    return found
+
+
+def _restored(tensors: dict[str, Tensor], scale: float, step: int) -> SiteState:
+    """A site's state from what `_tensors` gave."""
+    weights = Weights(*(tensors[name].requires_grad_() for name in Weights._fields))
+    optimizer = _adam(weights)
+    for name, weight in weights._asdict().items():
+        optimizer.state[weight] = {
+            "step": torch.tensor(float(step), device=weight.device),
+            "exp_avg": tensors[f"{name}/exp_avg"],
+            "exp_avg_sq": tensors[f"{name}/exp_avg_sq"],
+        }
+    return SiteState(weights, tensors["centre"], scale, tensors["silent"], optimizer)
 
 
 def _scale(x: Tensor) -> float:
@@ -125,16 +146,15 @@ def _scale(x: Tensor) -> float:
     return math.sqrt(x.shape[-1]) / norm if norm else 1.0
 
 
-def _initial(buffer: Tensor, spec: TrainingSpec, index: int) -> Weights:
+def _initial(n_features: int, like: Tensor, seed: int) -> Weights:
     """Random unit decoder rows, the encoder their transpose, no biases."""
-    d_model = buffer.shape[-1]
-    generator = torch.Generator().manual_seed(spec.seed * 1000 + index)
-    rows = torch.randn(spec.expansion * d_model, d_model, generator=generator)
-    rows = (rows / rows.norm(dim=-1, keepdim=True)).to(buffer.device)
-    b_enc, b_dec = rows.new_zeros(len(rows)), rows.new_zeros(d_model)
+    rows = torch.randn(
+        n_features, like.shape[-1], generator=torch.Generator().manual_seed(seed)
+    ).to(like.device)
+    rows = rows / rows.norm(dim=-1, keepdim=True)
+    b_enc, b_dec = rows.new_zeros(n_features), rows.new_zeros(like.shape[-1])
     return Weights(*(w.requires_grad_() for w in (rows.clone(), b_enc, rows, b_dec)))
 
 
-def _adam(weights: dict[str, Weights], learning_rate: float) -> torch.optim.Adam:
-    parameters = [w for site in weights.values() for w in site]
-    return torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+def _adam(weights: Weights) -> torch.optim.Adam:
+    return torch.optim.Adam(weights, fused=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,15 +239,15 @@ def test_malformed_folders_are_named(
 
 def examples() -> Iterator[SparseDictionary]:
     state = relu_state()
-    weights = {
-        "W_enc": state["encoder.weight"],
-        "b_enc": state["encoder.bias"],
-        "W_dec": state["decoder.weight"].T.contiguous(),
-        "b_dec": state["bias"],
-    }
-    yield SparseDictionary(**weights)
-    yield SparseDictionary(**weights, activation="topk", k=2)
-    yield SparseDictionary(**weights, activation="jumprelu", threshold=torch.full((5,), 0.3))
+    relu = SparseDictionary(
+        W_enc=state["encoder.weight"],
+        b_enc=state["encoder.bias"],
+        W_dec=state["decoder.weight"].T.contiguous(),
+        b_dec=state["bias"],
+    )
+    yield relu
+    yield replace(relu, activation="topk", k=2)
+    yield replace(relu, activation="jumprelu", threshold=torch.full((5,), 0.3))
 
 
 @pytest.mark.parametrize("dictionary", examples(), ids=lambda d: d.activation)

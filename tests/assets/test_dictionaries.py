@@ -1,0 +1,167 @@
+"""The dictionary stages on a tiny study: trained, taken up again, neurons, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dagster_project import resources
+from dagster_project.assets import dictionaries, dictionary_quality, dictionary_training
+from dagster_project.assets.stage import StageResult, StageRun
+from dagster_project.interp.dictionary_checks import DictionaryError
+from dagster_project.lake.store import Lake
+from dagster_project.studies.parsing import StudyError
+from dagster_project.studies.study import Study, read_study
+from tests.conftest import SENTENCES, write_tiny_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return read_study(write_tiny_study(tmp_path_factory.mktemp("study")))
+
+
+@pytest.fixture
+def lake(study: Study, tmp_path: Path) -> Lake:
+    """A lake with the study's tokens in two shards."""
+    lake = Lake(tmp_path / "lake")
+    encode = resources.model(study).tokenizer
+    for shard in (0, 1):
+        with lake.writer("tokens", "t", study=study.name, shard=f"{shard:05d}") as writer:
+            for row, text in enumerate(SENTENCES[shard::2]):
+                ids = encode(text)["input_ids"]
+                writer.append(
+                    pl.DataFrame(
+                        {
+                            "doc_id": [shard * 1_000_000 + row] * len(ids),
+                            "pos": range(len(ids)),
+                            "token_id": ids,
+                            "token": encode.convert_ids_to_tokens(ids),
+                        },
+                        schema_overrides={
+                            "doc_id": pl.Int64,
+                            "pos": pl.UInt16,
+                            "token_id": pl.UInt32,
+                        },
+                    )
+                )
+    return lake
+
+
+def run(study: Study, lake: Lake, version: str = "v") -> StageRun:
+    return StageRun(study, lake, "", version, lambda _: None, ("00000", "00001"))
+
+
+def with_source(study: Study, source: str, **changes: object) -> Study:
+    spec = replace(study.dictionaries, source=source, **changes)  # type: ignore[arg-type]
+    return replace(study, dictionaries=spec)
+
+
+def passed(result: StageResult) -> bool:
+    return bool(result.checks) and all(check.passed for check in result.checks)
+
+
+def test_trained_dictionaries_are_stored_and_measured(study: Study, lake: Lake) -> None:
+    assert dictionaries.stored_version(study, lake) is None
+    with pytest.raises(DictionaryError, match="materialize the stage"):
+        resources.dictionaries(study, lake)
+    result = dictionaries.compute(run(study, lake))
+    assert passed(result)
+    assert dictionaries.stored_version(study, lake) == "v"
+    folder = dictionaries.folder(study, lake)
+    sites = ["attn_0", "attn_1", "embed", "mlp_0", "mlp_1", "resid_0", "resid_1"]
+    assert {p.name for p in folder.iterdir()} == {*sites, "index.json"}
+    assert result.plot
+    assert 0.5 < float(str(result.figures["training_fve"])) < 1
+
+    measured = dictionary_quality.compute(run(study, lake, "q"))
+    assert passed(measured)
+    rows = lake.scan("dictionaries", study=study.name).collect()
+    assert sorted(rows["site"]) == sites
+    assert set(rows["kind"]) == {"topk"}
+    assert set(rows["source"]) == {"train"}
+    assert rows["fve"].min() > 0.5  # type: ignore[operator]  # a number
+    assert rows["l0"].max() <= 4  # type: ignore[operator]
+    assert rows["n_tokens"][0] >= study.dictionaries.held_out_tokens - 64
+    assert lake.version("dictionaries", study=study.name) == "q"
+
+
+def test_held_out_documents_are_never_trained_on(study: Study, lake: Lake) -> None:
+    here = run(study, lake)
+    first = dictionary_training.first_held_out(here)
+    tokens = here.scan("tokens").collect()
+    held_out = tokens.filter(pl.col("doc_id") >= first)
+    kept = sum(len(ids) for shard in dictionary_training.training_shards(here) for ids in shard())
+    assert len(held_out) >= study.dictionaries.held_out_tokens > len(held_out) - 32
+    assert kept == len(tokens) - len(held_out)
+
+
+def test_a_killed_training_is_taken_up_again(
+    study: Study, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster_project.interp import activation_rounds
+    from dagster_project.interp.dictionary_training import Checkpoint
+
+    monkeypatch.setattr(Checkpoint.__new__, "__defaults__", (0.0,))
+    monkeypatch.setattr(activation_rounds, "ROUND_BYTES", 0)  # four batches a round
+    dictionaries.compute(run(study, lake))
+    folder = dictionaries.folder(study, lake)
+    files = {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    whole = activation_rounds.rounds
+
+    def two_rounds(*arguments: object) -> Iterator[object]:
+        yield from islice(whole(*arguments), 2)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(activation_rounds, "rounds", two_rounds)
+    with pytest.raises(KeyboardInterrupt):
+        dictionaries.compute(run(study, lake))
+    monkeypatch.setattr(activation_rounds, "rounds", whole)
+    assert dictionaries.stored_version(study, lake) is None
+    assert (folder / "checkpoint.safetensors").is_file()
+    dictionaries.compute(run(study, lake))
+    assert {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()} == files
+
+
+def test_neurons_need_no_tokens(study: Study, lake: Lake) -> None:
+    neurons = with_source(study, "identity", sites=("resid_1", "embed"))
+    assert dictionaries.STAGE.needs is not None
+    assert dictionaries.STAGE.needs(neurons, "") == ("model",)
+    assert passed(dictionaries.compute(run(neurons, lake)))
+    assert passed(dictionary_quality.compute(run(neurons, lake)))
+    rows = lake.scan("dictionaries", study=study.name).collect()
+    assert rows["site"].to_list() == ["embed", "resid_1"]
+    assert rows["fve"].to_list() == [1.0, 1.0]
+    assert set(rows["kind"]) == {"identity"}
+
+
+def test_a_folder_is_read_and_its_content_is_the_version(
+    study: Study, lake: Lake, tmp_path: Path
+) -> None:
+    dictionaries.compute(run(study, lake))
+    copy = tmp_path / "mine"
+    dictionaries.folder(study, lake).rename(copy)
+    mine = with_source(study, str(copy))
+    assert passed(dictionaries.compute(run(mine, lake, "w")))
+    assert dictionaries.stored_version(mine, lake) == "w"
+    assert resources.dictionaries(mine, lake)["mlp_0"].n_features == 32
+    assert dictionaries.STAGE.content is not None
+    before = dictionaries.STAGE.content(mine, lake, "")
+    (copy / "mlp_0" / "dictionary.safetensors").write_bytes(b"")
+    assert dictionaries.STAGE.content(mine, lake, "") != before
+    with pytest.raises(DictionaryError, match=r"mlp_0/dictionary\.safetensors"):
+        dictionaries.compute(run(mine, lake, "x"))
+    assert dictionaries.stored_version(mine, lake) is None
+
+
+def test_refusals_name_file_and_key(study: Study, lake: Lake) -> None:
+    with pytest.raises(DictionaryError, match='"nowhere" on the hub'):
+        dictionaries.compute(run(with_source(study, "nowhere"), lake))
+    with pytest.raises(StudyError, match=r"dictionaries.sites must be sites of a model of 2 lay"):
+        dictionaries.compute(run(with_source(study, "train", sites=("mlp_2",)), lake))
+    with pytest.raises(StudyError, match=r"dictionaries.held_out_tokens must be fewer than"):
+        dictionaries.compute(run(with_source(study, "train", held_out_tokens=10**6), lake))
