@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export CIRCUIT_LAKE_ROOT ?= $(CURDIR)/lake
-export DAGSTER_DISABLE_TELEMETRY := 1
+export OMP_WAIT_POLICY := passive
 
 .PHONY: test lint ui sql bench clean
 .DEFAULT_GOAL := test

@@ -1,4 +1,4 @@
-"""Time and memory of a whole study, stage by stage, into a new lake: `python -m bench [STUDY.toml]`.
+"""Time and memory of a whole study, by stage, into a new lake: `python -m bench [STUDY.toml]`.
 
 Runs `dagster_project.run` in a process of its own and reports what Dagster recorded: seconds and
 rows of each stage, bytes on disk, wall time and the process's peak memory.

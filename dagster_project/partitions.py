@@ -41,3 +41,28 @@ def register(instance: dg.DagsterInstance, provenance: Provenance) -> None:
             instance.add_dynamic_partitions(name, new)
         for key in known.difference(keys):
             instance.delete_dynamic_partition(name, key)
+
+
+def shards_key(study: Study) -> dg.AssetKey:
+    """The asset whose partitions are the corpus's shards."""
+    return dg.AssetKey([study.name, "shards"])
+
+
+def shard_contents(provenance: Provenance) -> dict[str, str]:
+    """Content hash of each shard in the manifest."""
+    manifest = provenance.lake.scan("shards", study=provenance.study.name)
+    return dict(manifest.select("shard", "content_hash").collect().iter_rows())
+
+
+def report_shards(
+    instance: dg.DagsterInstance, provenance: Provenance, before: dict[str, str]
+) -> None:
+    """Tell Dagster of shards that it does not know, or whose content has changed."""
+    key = shards_key(provenance.study)
+    known = instance.get_materialized_partitions(key)
+    for shard, content in shard_contents(provenance).items():
+        if shard not in known or before.get(shard) != content:
+            event = dg.AssetMaterialization(
+                key, partition=shard, tags={"dagster/data_version": content}
+            )
+            instance.report_runless_asset_event(event)

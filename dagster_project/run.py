@@ -161,6 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", default=default_root(), help="the lake")
     parser.add_argument("--only", nargs="+", default=[], choices=sorted(STAGES), metavar="STAGE")
     options = parser.parse_args(arguments)
+    # Read when torch is first imported: waiting threads must leave the cores to those that work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     console = Console(stderr=True)
     found = load_studies()
     for error in found.errors:

@@ -85,6 +85,7 @@ def test_every_partition_is_fresh_and_says_so_to_dagster(finished: Finished) -> 
         dg.AssetKey(["tiny", "losses"]), partition_key="00000"
     )
     assert record is not None
+    assert record.asset_event is not None
     tags = record.asset_event.tags or {}
     expected = provenance.expected(STAGES["losses"], "00000")
     assert tags["dagster/data_version"] == expected

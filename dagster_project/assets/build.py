@@ -15,7 +15,6 @@ from dagster_project import partitions
 from dagster_project.assets.flow import GROUPS, STAGES, stages_of
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.lake.schemas import TABLES
-from dagster_project.lake.store import Lake
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource
 from dagster_project.studies.study import Study
@@ -43,7 +42,7 @@ def shards_spec(study: Study) -> dg.AssetSpec:
     """The corpus's shards as Dagster sees them: one partition each, reported when the corpus is
     read; the data version is the content's, so that only changed shards become stale."""
     return dg.AssetSpec(
-        dg.AssetKey([study.name, "shards"]),
+        partitions.shards_key(study),
         deps=[dg.AssetKey([study.name, "corpus"])],
         description="Row ranges of the corpus's files, one partition each. Not materialized by "
         "itself: `corpus` reports them. The data version is the hash of a shard's content, so a "
@@ -95,13 +94,17 @@ def build(stage: Stage, study: Study) -> dg.AssetsDefinition:
         version = provenance.expected(stage, partition)
         shards = tuple(provenance.shards(stage))
         run = StageRun(study, lake.lake, partition, version, context.log.info, shards)
+        before = partitions.shard_contents(provenance) if stage.name == "corpus" else {}
         started = time.perf_counter()
         result = _link(stage, run) or stage.compute(run)
         rows = {t: run.lake.rows(t, **run.keys(stage.partition)) for t in stage.tables}
         if not all(check.passed for check in result.checks):
             _set_aside(stage, run)
         seconds = time.perf_counter() - started
-        _announce(context, stage, study, lake.lake)
+        if stage.name in ("corpus", "clusterings"):  # what makes partitions
+            partitions.register(context.instance, provenance)
+        if stage.name == "corpus":
+            partitions.report_shards(context.instance, provenance, before)
         for key in keys:
             yield dg.MaterializeResult(
                 asset_key=key,
@@ -129,28 +132,9 @@ def _set_aside(stage: Stage, run: StageRun) -> None:
         run.log(f"{stage.name} {run.partition} failed a check; its {table} were moved to {kept}")
 
 
-def _announce(context: dg.AssetExecutionContext, stage: Stage, study: Study, lake: Lake) -> None:
-    """Tell Dagster of new shards and clusters, and of the shards' content."""
-    if stage.name not in ("corpus", "clusterings"):
-        return
-    partitions.register(context.instance, Provenance(study, lake, STAGES))
-    if stage.name == "clusterings":
-        return
-    for shard, content in (
-        lake.scan("shards", study=study.name).select("shard", "content_hash").collect().iter_rows()
-    ):
-        context.instance.report_runless_asset_event(
-            dg.AssetMaterialization(
-                asset_key=dg.AssetKey([study.name, "shards"]),
-                partition=shard,
-                tags={"dagster/data_version": content},
-            )
-        )
-
-
 def _deps(stage: Stage, study: Study) -> list[dg.AssetDep]:
     if stage.name == "documents":  # of the corpus its own shard alone
-        return [dg.AssetDep(dg.AssetKey([study.name, "shards"]))]
+        return [dg.AssetDep(partitions.shards_key(study))]
     here = {s.name for s in stages_of(study)}
     deps = [
         dg.AssetDep(key, partition_mapping=_mapping(STAGES[name], stage))

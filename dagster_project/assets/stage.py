@@ -64,7 +64,7 @@ class StageRun:
 
     def keys(self, kind: Partition) -> dict[str, str]:
         """The lake's partition keys of this run."""
-        here = {} if kind == "study" else {kind: self.partition}
+        here: dict[str, str] = {} if kind == "study" else {kind: self.partition}
         return {"study": self.study.name, **here}
 
 

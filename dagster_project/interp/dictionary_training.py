@@ -110,8 +110,7 @@ def _train_round(state: State, buffer: Tensor, spec: TrainingSpec, steps: int) -
 def _workers(device: torch.device) -> Iterator[Callable[..., Iterator[float]]]:
     """A `map` whose calls run side by side, one thread each, on a CPU; plain `map` elsewhere.
 
-    Sites share nothing: this scales better than threads within matrices of a few megabytes, and
-    makes the result independent of the number of threads.
+    Sites share nothing: this scales better than threads within small matrices.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu":

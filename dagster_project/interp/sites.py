@@ -92,9 +92,7 @@ def write(model: LanguageModel, site: str, value: Tensor) -> None:
         model.layers[layer].output = value
 
 
-def activations(
-    model: LanguageModel, ids: Tensor, sites: Sequence[str]
-) -> dict[str, Tensor]:
+def activations(model: LanguageModel, ids: Tensor, sites: Sequence[str]) -> dict[str, Tensor]:
     """Activations [batch, position, d_model] of sites (in forward order) for ids [B, P]."""
     with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False) as tracer:
         found = nnsight.save({site: read(model, site) for site in sites})
@@ -102,8 +100,9 @@ def activations(
     return found
 
 
-def final_hidden(model: LanguageModel, ids: Tensor, edit: Edit | None = None,
-                 sites: Sequence[str] = ()) -> Tensor:
+def final_hidden(
+    model: LanguageModel, ids: Tensor, edit: Edit | None = None, sites: Sequence[str] = ()
+) -> Tensor:
     """The normalised stream [batch, position, d_model] that the unembedding reads.
 
     With `edit`, each of `sites` (in forward order) is replaced on the already edited stream.
@@ -178,9 +177,7 @@ def hidden_from(
     return hidden
 
 
-def _start_at(
-    model: LanguageModel, site: str, value: Tensor, clean: Mapping[str, Tensor]
-) -> None:
+def _start_at(model: LanguageModel, site: str, value: Tensor, clean: Mapping[str, Tensor]) -> None:
     """Inside a trace: put `value` at the site, and clean activations in place of what is below."""
     kind, layer = parse_site(site)
     below = layer if kind in ("attn", "mlp") else layer + 1  # layers replaced as a whole

@@ -6,6 +6,7 @@ A faulty file is reported and left out; the other studies still load.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,15 @@ def load_studies() -> Studies:
             errors.append(StudyError(place, VARIABLE, "an existing folder", str(place)))
         for file in sorted(place.glob("*.toml")):
             try:
-                studies[file.stem] = read_study(file)
+                studies[file.stem] = _distinct(read_study(file), studies)
             except StudyError as error:
                 errors.append(error)
     return Studies(dict(sorted(studies.items())), errors)
+
+
+def _distinct(study: Study, others: Mapping[str, Study]) -> Study:
+    """The study. Raises StudyError where Dagster, which turns - into _, could not tell it apart."""
+    for name in others:
+        if name != study.name and name.replace("-", "_") == study.name.replace("-", "_"):
+            raise StudyError(study.file, "file name", f"distinct from {name}", study.name)
+    return study

@@ -301,8 +301,8 @@ def read_study(file: Path) -> Study:
 
 def _check(study: Study) -> None:
     """The rules that span several keys."""
-    if not study.name.replace("-", "_").isidentifier():
-        raise StudyError(study.file, "file name", "letters, digits, - and _", study.name)
+    if not (study.name.isascii() and study.name.replace("-", "_").isidentifier()):
+        raise StudyError(study.file, "file name", "letters a-z, digits, - and _", study.name)
     corpus = study.corpus
     if bool(corpus.files) == bool(corpus.hub):
         found = "both" if corpus.hub else "none"

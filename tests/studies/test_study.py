@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from dagster_project.studies.parsing import StudyError
 from dagster_project.studies.registry import load_studies
-from dagster_project.studies.study import ClusteringSpec, Study, StudyError, read_study
+from dagster_project.studies.study import ClusteringSpec, Study, read_study
 
 MINIMAL = """
 [model]
@@ -111,6 +112,17 @@ def test_a_faulty_study_is_reported_and_the_others_load(
     found = load_studies()
     assert "good" in found.studies
     assert sorted(e.file.name for e in found.errors) == ["bad.toml", "binary.toml"]
+
+
+def test_names_that_dagster_could_not_hold_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a-b", "a_b", "étude"):
+        (tmp_path / f"{name}.toml").write_text(MINIMAL)
+    monkeypatch.setenv("CIRCUIT_LAKE_STUDIES", str(tmp_path))
+    found = load_studies()
+    assert "a-b" in found.studies
+    assert [e.file.stem for e in found.errors] == ["a_b", "étude"]
 
 
 def test_a_missing_folder_of_studies_is_reported(
