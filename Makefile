@@ -30,7 +30,7 @@ sql: $(VENV)/installed
 	@$(BIN)/python -m dagster_project.lake.prompt $(SQL)
 
 bench: $(VENV)/installed
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(STUDY)
 
 clean:
 	rm -rf $(VENV)

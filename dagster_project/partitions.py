@@ -12,6 +12,8 @@ from dagster_project.assets.stage import Partition
 from dagster_project.provenance import Provenance
 from dagster_project.studies.study import Study
 
+DATA_VERSION_TAG = "dagster/data_version"
+
 
 def definition(study: Study, kind: Partition) -> dg.PartitionsDefinition | None:
     """The partitions of a stage of this kind."""
@@ -48,21 +50,15 @@ def shards_key(study: Study) -> dg.AssetKey:
     return dg.AssetKey([study.name, "shards"])
 
 
-def shard_contents(provenance: Provenance) -> dict[str, str]:
-    """Content hash of each shard in the manifest."""
-    manifest = provenance.lake.scan("shards", study=provenance.study.name)
-    return dict(manifest.select("shard", "content_hash").collect().iter_rows())
-
-
-def report_shards(
-    instance: dg.DagsterInstance, provenance: Provenance, before: dict[str, str]
-) -> None:
-    """Tell Dagster of shards that it does not know, or whose content has changed."""
+def announce(instance: dg.DagsterInstance, provenance: Provenance) -> None:
+    """Register partitions, and report shards that Dagster knows with other content, or not."""
+    register(instance, provenance)
     key = shards_key(provenance.study)
-    known = instance.get_materialized_partitions(key)
-    for shard, content in shard_contents(provenance).items():
-        if shard not in known or before.get(shard) != content:
-            event = dg.AssetMaterialization(
-                key, partition=shard, tags={"dagster/data_version": content}
-            )
+    known = instance.event_log_storage.get_latest_tags_by_partition(
+        key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+    )
+    manifest = provenance.lake.scan("shards", study=provenance.study.name)
+    for shard, content in manifest.select("shard", "content_hash").collect().iter_rows():
+        if known.get(shard, {}).get(DATA_VERSION_TAG) != content:
+            event = dg.AssetMaterialization(key, partition=shard, tags={DATA_VERSION_TAG: content})
             instance.report_runless_asset_event(event)

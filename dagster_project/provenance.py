@@ -47,8 +47,8 @@ class Provenance:
 
     def stored(self, stage: Stage, partition: str) -> str | None:
         """The data version on disk; None where a table is missing or tables disagree."""
-        if stage.stored is not None:
-            return stage.stored(self.study, self.lake)
+        if not stage.tables:
+            return self.lake.marked(stage.name, self.study.name)
         keys = {"study": self.study.name}
         if stage.partition != "study":
             keys[stage.partition] = partition
@@ -61,8 +61,6 @@ class Provenance:
     def unfit_inputs(self, stage: Stage, partition: str) -> Iterator[str]:
         """What stands in the way of a materialization: inputs that are missing or stale."""
         for source, key in self.inputs(stage, partition):
-            if not source.stored and not source.tables:
-                continue  # nothing of it is kept in the lake
             stored = self.stored(source, key)
             if stored != self.expected(source, key):
                 state = "stale" if stored else "missing"
@@ -106,7 +104,9 @@ class Provenance:
         if not clustering:
             return []
         rows = self.lake.scan("clusters", study=self.study.name, clustering=clustering).collect()
-        members = rows.filter(rows["cluster"] >= 0).sort("size", descending=True)
+        members = rows.filter(rows["cluster"] >= 0).sort(
+            "size", "cluster", descending=[True, False]
+        )
         return [f"{clustering}-{c}" for c in members["cluster"].head(largest or len(members))]
 
 

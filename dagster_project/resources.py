@@ -15,9 +15,12 @@ import dagster as dg
 
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import content_hash
+from dagster_project.studies.rules import is_path
 from dagster_project.studies.study import Device, Study
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from dagster_project.interp.dictionary import Dictionary
     from dagster_project.interp.model import LanguageModel
 
@@ -41,8 +44,9 @@ def default_root() -> str:
 
 def model_source(study: Study) -> str:
     """The folder of a local model, absolute; else the hub id."""
-    local = study.path(study.model.source)
-    return str(local) if local.is_dir() else study.model.source
+    source = study.model.source
+    local = study.path(source)
+    return str(local) if local.is_dir() or is_path(source) else source
 
 
 def model_content(study: Study) -> str:
@@ -80,15 +84,35 @@ def _model(source: str, _content: str, revision: str, dtype: str, where: str) ->
     return load_model(source, revision, getattr(torch, dtype), where)
 
 
+def tokenizer(study: Study) -> PreTrainedTokenizerBase:
+    """The tokenizer of the study's model, which is not loaded. Raises ModelError."""
+    return _tokenizer(model_source(study), model_content(study), study.model.revision)
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(source: str, _content: str, revision: str) -> PreTrainedTokenizerBase:
+    from dagster_project.interp.tokenizer import load_tokenizer
+
+    return load_tokenizer(source, revision)
+
+
+def n_vocab(study: Study) -> int:
+    """Token ids of the study's model, which is not loaded. Raises ModelError."""
+    from dagster_project.interp.tokenizer import vocabulary_size
+
+    return vocabulary_size(model_source(study), study.model.revision)
+
+
 def dictionaries(study: Study, lake: Lake) -> dict[str, Dictionary]:
     """The study's dictionaries by site, in forward order, on the model's device; the last ones
-    loaded are kept. Raises DictionaryError where they have not been materialized."""
+    loaded are kept. They are float32 whatever the model's dtype. Raises DictionaryError where they
+    have not been materialized."""
     from dagster_project.assets import dictionaries as stage
 
-    key = (lake.root, study.name, stage.stored_version(study, lake))
+    key = (lake.root, study.name, lake.marked(stage.STAGE.name, study.name))
     if key not in _dictionaries:
         shape = model(study)
-        found = stage.load(study, lake, shape.n_layers, shape.d_model, shape.device, shape.hf.dtype)
+        found = stage.load(study, lake, shape.n_layers, shape.d_model, shape.device)
         _dictionaries.clear()
         _dictionaries[key] = found
     return _dictionaries[key]

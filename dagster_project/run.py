@@ -27,6 +27,7 @@ from dagster_project.assets.catalog import catalog_asset
 from dagster_project.assets.flow import STAGES, chains, stages_of
 from dagster_project.assets.stage import Stage
 from dagster_project.lake.store import Lake
+from dagster_project.lake.writer import alive, host
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource, default_root
 from dagster_project.studies.registry import load_studies
@@ -62,7 +63,7 @@ class Runner:
             partition_key=partition or None,
             asset_selection=list(keys),
             raise_on_error=False,
-            tags={PROCESS_TAG: str(os.getpid())},
+            tags={PROCESS_TAG: f"{host()}~{os.getpid()}"},
         )
         name = f"{keys[0].to_user_string()} {partition}".strip()
         failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
@@ -98,17 +99,23 @@ class Runner:
         for chain in chains(stages):
             self._run_chain(chain, console)
         self.materialize([CATALOG], "")
-        console.print(f"{'catalog':<20} {self.lake.root / 'catalog.duckdb'}")
+        console.print(f"catalog: {self.lake.root / 'catalog.duckdb'}")
 
     def _run_chain(self, chain: Sequence[Stage], console: Console) -> None:
         names, started, made = ", ".join(s.name for s in chain), time.perf_counter(), 0
-        wanted = self.wanted(chain[0])
+        wanted, failed = self.wanted(chain[0]), []
         for done, partition in enumerate(wanted):
             if due := self.due(chain, partition):
                 where = f" {partition} ({done + 1} of {len(wanted)})" if partition else ""
+                keys = [key for stage in due for key in keys_of(stage, self.study)]
                 with console.status(", ".join(s.name for s in due) + where):
-                    self.materialize([k for s in due for k in keys_of(s, self.study)], partition)
-                made += len(due)
+                    try:
+                        self.materialize(keys, partition)
+                        made += len(due)
+                    except RunError as error:  # the other partitions do not depend on this one
+                        failed.append(str(error))
+        if failed:
+            raise RunError("\n".join(failed))
         fresh = len(wanted) * len(chain) - made
         note = f"{made} materialized" + (f", {fresh} fresh" if fresh else "")
         console.print(f"{names}: {note}, {time.perf_counter() - started:.1f} s")
@@ -128,8 +135,8 @@ def settle_abandoned_runs(instance: dg.DagsterInstance) -> None:
     """Mark runs of a process that was killed as failed: nothing else would ever end them."""
     under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     for run in instance.get_runs(under_way):
-        pid = run.tags.get(PROCESS_TAG)
-        if pid and not Path(f"/proc/{pid}").exists():
+        where, _, pid = run.tags.get(PROCESS_TAG, "").partition("~")
+        if where == host() and not alive(int(pid)):
             instance.report_run_failed(run, message="The process of this run was killed.")
 
 

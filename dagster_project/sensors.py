@@ -2,8 +2,14 @@
 
 A tick reads file names, sizes and times, never contents. Where files are new or changed it
 requests a run of the `corpus` asset, which reads them and registers the shards; the first such
-run is the user's own.
+run is the user's own. Requests have no run key: one is made at every tick at which the corpus is
+not fresh, unless a run of that job is under way, or one for the same files failed within BACKOFF.
+So what fails is tried again every ten minutes, and at once when a file changes.
 """
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -13,6 +19,15 @@ from dagster_project.jobs import stage_job_name
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource
 from dagster_project.studies.study import Study
+
+BACKOFF = timedelta(minutes=10)  # between a failed run and the next for the same files
+FILES_TAG = "circuit-lake/corpus_version"  # on a requested run: the corpus that it is to register
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def corpus_sensor(study: Study) -> dg.SensorDefinition:
@@ -37,6 +52,28 @@ def corpus_sensor(study: Study) -> dg.SensorDefinition:
             return dg.SkipReason("The corpus has not been materialized yet.")
         if provenance.fresh(corpus, ""):
             return dg.SkipReason("No file is new or has changed.")
-        return dg.RunRequest(run_key=provenance.expected(corpus, ""))
+        version = provenance.expected(corpus, "")
+        if reason := _not_now(context.instance, stage_job_name(study, "corpus"), version):
+            return dg.SkipReason(reason)
+        return dg.RunRequest(tags={FILES_TAG: version})
 
     return corpus_files
+
+
+def _not_now(instance: dg.DagsterInstance, job: str, version: str) -> str | None:
+    """Why no run is requested for files that are new or changed; None: one is."""
+    under_way = dg.RunsFilter(job_name=job, statuses=UNDER_WAY)
+    for run in instance.get_runs(under_way, limit=1):
+        return f"Run {run.run_id} is registering files; the next tick sees what it leaves."
+    failed = dg.RunsFilter(
+        job_name=job,
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={FILES_TAG: version},
+        updated_after=datetime.now(UTC) - BACKOFF,
+    )
+    for run in instance.get_runs(failed, limit=1):
+        return (
+            f"Run {run.run_id} failed to register these files; it is tried again {BACKOFF} after "
+            "it, when a file changes, or when you materialize the corpus."
+        )
+    return None

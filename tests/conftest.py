@@ -88,7 +88,7 @@ def make_model(family: str, seed: int = 0) -> LanguageModel:
 
 TINY_STUDY = """
 [model]
-source = "model"
+source = "./model"
 
 [corpus]
 files = ["corpus/*.jsonl"]

@@ -1,19 +1,18 @@
 """Dagster assets from stages: keys, dependencies, partitions, versions, checks and metadata.
 
-An asset refuses inputs that are stale or missing, links a partition that another study has
-already computed, and otherwise runs the stage's `compute`. A stage with several tables is one
+What a materialization does is in `materialize.py`. A stage with several tables is one
 multi-asset; a stage without tables, or with one, is one asset with the stage's name.
 """
 
 import base64
-import time
 from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
 from dagster_project import partitions
 from dagster_project.assets.flow import GROUPS, STAGES, stages_of
-from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.assets.materialize import Materialized, UnfitError, materialize
+from dagster_project.assets.stage import Stage, StageResult
 from dagster_project.lake.schemas import TABLES
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource
@@ -82,54 +81,26 @@ def build(stage: Stage, study: Study) -> dg.AssetsDefinition:
         check_specs=checks,
         pool=stage.pool or None,
     )
-    def materialize(
+    def asset(
         context: dg.AssetExecutionContext, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         partition = context.partition_key if context.has_partition_key else ""
-        provenance = Provenance(study, lake.lake, STAGES)
-        unfit = list(provenance.unfit_inputs(stage, partition))
-        if unfit:
-            what = "; ".join(unfit[:5]) + ("; …" if len(unfit) > 5 else "")
-            raise dg.Failure(f"{study.name}/{stage.name} {partition}: {what}. Materialize first.")
-        version = provenance.expected(stage, partition)
-        shards = tuple(provenance.shards(stage))
-        run = StageRun(study, lake.lake, partition, version, context.log.info, shards)
-        before = partitions.shard_contents(provenance) if stage.name == "corpus" else {}
-        started = time.perf_counter()
-        result = _link(stage, run) or stage.compute(run)
-        rows = {t: run.lake.rows(t, **run.keys(stage.partition)) for t in stage.tables}
-        if not all(check.passed for check in result.checks):
-            _set_aside(stage, run)
-        seconds = time.perf_counter() - started
+        try:
+            made = materialize(stage, study, lake.lake, partition, context.log.info)
+        except UnfitError as error:
+            raise dg.Failure(str(error)) from error
         if stage.name in ("corpus", "clusterings"):  # what makes partitions
-            partitions.register(context.instance, provenance)
-        if stage.name == "corpus":
-            partitions.report_shards(context.instance, provenance, before)
+            partitions.announce(context.instance, Provenance(study, lake.lake, STAGES))
         for key in keys:
+            checked = _check_results(stage, key, made.result) if key == keys[0] else []
             yield dg.MaterializeResult(
                 asset_key=key,
-                metadata=_metadata(stage.name, result, seconds, rows.get(_table(stage, key) or "")),
-                check_results=_check_results(stage, key, result) if key == keys[0] else [],
-                data_version=dg.DataVersion(version),
+                metadata=_metadata(stage.name, made, made.rows.get(_table(stage, key) or "")),
+                check_results=checked,
+                data_version=dg.DataVersion(made.version),
             )
 
-    return materialize
-
-
-def _link(stage: Stage, run: StageRun) -> StageResult | None:
-    """Results of another study with the same data version, linked; None where there are none."""
-    keys = run.keys(stage.partition)
-    if not stage.tables or not all(run.lake.link(t, run.version, **keys) for t in stage.tables):
-        return None
-    passed = [Check(name, True, {"linked": True}) for name in stage.checks]
-    return StageResult({"linked": True}, passed)
-
-
-def _set_aside(stage: Stage, run: StageRun) -> None:
-    """Hide what failed a check from readers, and keep it for whoever looks into it."""
-    for table in stage.tables:
-        kept = run.lake.set_aside(table, **run.keys(stage.partition))
-        run.log(f"{stage.name} {run.partition} failed a check; its {table} were moved to {kept}")
+    return asset
 
 
 def _deps(stage: Stage, study: Study) -> list[dg.AssetDep]:
@@ -178,10 +149,9 @@ def _schema(stage: Stage, key: dg.AssetKey) -> Mapping[str, dg.TableSchema]:
     return {"dagster/column_schema": dg.TableSchema(columns)}
 
 
-def _metadata(
-    stage: str, result: StageResult, seconds: float, rows: int | None
-) -> dict[str, dg.MetadataValue]:
-    known: dict[str, dg.MetadataValue] = {"seconds": dg.MetadataValue.float(round(seconds, 3))}
+def _metadata(stage: str, made: Materialized, rows: int | None) -> dict[str, dg.MetadataValue]:
+    result, seconds = made.result, round(made.seconds, 3)
+    known: dict[str, dg.MetadataValue] = {"seconds": dg.MetadataValue.float(seconds)}
     if rows is not None:
         known["dagster/row_count"] = dg.MetadataValue.int(rows)
     if result.plot:

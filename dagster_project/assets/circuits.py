@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import polars as pl
 
 from dagster_project.assets.node_effects import train_pairs
@@ -46,13 +48,14 @@ def compute(run: StageRun) -> StageResult:
         for frame in circuit_edges(examined, nodes, limits):
             edges.append(frame.with_columns(circuit))
         change = total_effect(model, examples, tokens)
-        row = _row(nodes, rules, len(examples), edges.rows, change)
+        counts = {"n_examples": len(examples), "n_edges": edges.rows, "total_effect": change}
+        row = _row(nodes, rules, counts, list(dictionaries))
         circuits.append(row.select(circuit, pl.lit(spec.method).alias("method"), pl.all()))
     return _report(run, list(dictionaries))
 
 
 def _row(
-    nodes: pl.DataFrame, rules: TaskRules, n_examples: int, n_edges: int, change: float | None
+    nodes: pl.DataFrame, rules: TaskRules, known: Mapping[str, float | None], sites: Sequence[str]
 ) -> pl.DataFrame:
     """The circuit as a whole."""
     from dagster_project.interp.circuits import shares
@@ -62,14 +65,12 @@ def _row(
         "node_threshold": rules.node_threshold,
         "edge_threshold": rules.edge_threshold,
         "edge_kind": "direct",
-        "n_examples": n_examples,
         "n_nodes": len(nodes),
         "n_error_nodes": nodes.filter(pl.col("feature") < 0).height,
-        "n_edges": n_edges,
-        "total_effect": change,
+        **known,
     }
     real = ("total_effect", "feature_share", "interestingness", "writer_ratio")
-    frame = pl.DataFrame([{**counts, **shares(nodes)._asdict()}])
+    frame = pl.DataFrame([{**counts, **shares(nodes, sites)._asdict()}])
     return frame.with_columns(pl.col(real).cast(pl.Float32))
 
 
@@ -77,13 +78,12 @@ def _report(run: StageRun, sites: list[str]) -> StageResult:
     from dagster_project.interp.circuits import backward_edges
 
     nodes, edges = (
-        run.scan(table, task=run.partition).collect()
-        for table in ("circuit_nodes", "circuit_edges")
+        run.written(table, kind="task").collect() for table in ("circuit_nodes", "circuit_edges")
     )
     backward = len(backward_edges(edges, sites))
     loose = len(_loose(edges, nodes))
     bad = edges.filter(~pl.col("weight").is_finite()).height
-    (row,) = run.scan("circuits", task=run.partition).collect().to_dicts()
+    (row,) = run.written("circuits", kind="task").collect().to_dicts()
     figures = ("n_nodes", "n_error_nodes", "n_edges", "total_effect", "feature_share")
     return StageResult(
         figures={name: row[name] for name in figures},

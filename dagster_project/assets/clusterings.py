@@ -32,10 +32,15 @@ def compute(run: StageRun) -> StageResult:
 
     spec, of = run.study.clusterings[run.partition], run.study.context_features
     started = time.perf_counter()
-    contexts = with_previous(run.scan("contexts").collect(), run.scan("tokens"))
-    found = clustered(run.scan("context_features"), contexts, spec, of)
-    seconds = pl.lit(time.perf_counter() - started).alias("seconds")
-    _write(run, found._replace(clusterings=found.clusterings.with_columns(seconds)))
+    contexts = with_previous(run.scan("contexts").collect(), run.scan_shards("tokens"))
+    found = clustered(run.scan_shards("context_features"), contexts, spec, of)
+    summary = found.clusterings.with_columns(
+        unit_norm_per_site=pl.lit(spec.unit_norm_per_site),
+        errors=pl.lit(spec.errors),
+        svd_cut=pl.lit(spec.svd_cut, pl.Float32),
+        seconds=pl.lit(time.perf_counter() - started),
+    )
+    _write(run, found._replace(clusterings=summary))
     expected = min(spec.max_contexts or len(contexts), len(contexts))
     return StageResult(_figures(found), _checks(found, expected), _plot(found.cluster_members))
 
@@ -98,6 +103,7 @@ STAGE = Stage(
     tables=("clusterings", "cluster_members", "clusters"),
     inputs=("context_features", "contexts", "tokens"),
     reads=lambda study, partition: study.clusterings[partition],
+    shards=lambda study: study.contexts.shards,
     compute=compute,
     checks={
         "every_context": "Every context, or every one of the sample, is a member once.",
@@ -105,5 +111,6 @@ STAGE = Stage(
         "by_size": "Clusters are numbered 0, 1, … without a gap, the largest first.",
         "placed": "Every context in a cluster has a place on the map.",
     },
+    code_version="2",  # the table says how vectors were made
     kinds=("parquet", "scikitlearn"),
 )

@@ -90,6 +90,7 @@ STAGE = Stage(
         if name != "max_malformed"  # read by `documents`
     },
     content=content,
+    linkable=False,  # a manifest depends on its own past too
     compute=compute,
     checks={"append_only": "Every shard registered before keeps its number, source and place."},
     kinds=("parquet", "polars"),

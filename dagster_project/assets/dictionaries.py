@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dagster_project.assets.dictionary_training import plot, train
-from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.assets.stage import Stage, StageResult, StageRun
 from dagster_project.lake.store import Lake
 from dagster_project.studies.parsing import StudyError
 from dagster_project.studies.study import Study
@@ -23,43 +24,46 @@ if TYPE_CHECKING:
 DOC = """Makes the study's dictionaries ready: TopK dictionaries trained on the corpus's tokens
 (all but the last `held_out_tokens`), a folder or hub repository in a known layout, or neurons.
 
-Trained ones lie in the lake's `_dictionaries` folder, one folder a site; `index.json`, written
-last, holds the data version. A training that was killed goes on from its last checkpoint.
+Trained ones lie in the lake's `_dictionaries` folder by data version, one folder a site; studies
+that agree share them. A training that was killed goes on from its last checkpoint.
 
 Cost of training: one forward of each token, and 10 · features · d_model FLOPs a token and site."""
 
-INDEX, CHECKPOINT = "index.json", "checkpoint.safetensors"
+FOLDER, CHECKPOINT = "_dictionaries", "checkpoint.safetensors"
 
 
 def compute(run: StageRun) -> StageResult:
     from dagster_project import resources
-    from dagster_project.interp.dictionary_checks import write_json
 
     model = resources.model(run.study)
     sites = sites_of(run.study, model.n_layers)
-    here = folder(run.study, run.lake)
-    (here / INDEX).unlink(missing_ok=True)
-    curve = _train(run, sites, here) if run.study.dictionaries.source == "train" else []
-    loaded = read(run.study, run.lake, model.n_layers, model.d_model, "cpu", model.hf.dtype)
-    features = {site: d.n_features for site, d in loaded.items()}
-    index = {"version": run.version, "source": run.study.dictionaries.source, "sites": features}
-    write_json(here / INDEX, index)
-    (here / CHECKPOINT).unlink(missing_ok=True)
-    figures = {"sites": len(features), "features": sum(features.values())}
-    loads = Check("loads", list(features) == sites, {**figures, "d_model": model.d_model})
+    curve = _train(run, sites) if run.study.dictionaries.source == "train" else []
+    root = weights(run.lake, run.version)
+    loaded = read(run.study, root, model.n_layers, model.d_model, "cpu")
+    features = sum(dictionary.n_features for dictionary in loaded.values())
+    figures = {"sites": len(sites), "features": features, "d_model": model.d_model}
     if not curve:
-        return StageResult(figures, [loads])
-    return StageResult({**figures, **_measured(curve[-1])}, [loads], plot(curve))
+        return StageResult(figures)
+    return StageResult({**figures, **_measured(curve[-1])}, plot=plot(curve))
 
 
-def _train(run: StageRun, sites: Sequence[str], here: Path) -> list[Progress]:
-    """Train and write a dictionary for each site; -> progress by round."""
+def _train(run: StageRun, sites: Sequence[str]) -> list[Progress]:
+    """Train and save a dictionary for each site, unless a study with this data version already
+    has; -> progress by round."""
     from dagster_project.interp.dictionary_files import save
 
-    found, curve = train(run, sites, here / CHECKPOINT)
-    for site, dictionary in found.items():
-        about = {"source": "train", "training": asdict(run.study.dictionaries.train)}
-        save(dictionary, here / site, about)
+    root = weights(run.lake, run.version)
+    if root.is_dir():
+        return []
+    checkpoint = root.with_name(f"{root.name}.{CHECKPOINT}")
+    found, curve = train(run, sites, checkpoint)
+    with TemporaryDirectory(dir=root.parent, prefix=f"{root.name}.") as folder:
+        for site, dictionary in found.items():
+            about = {"source": "train", "training": asdict(run.study.dictionaries.train)}
+            save(dictionary, Path(folder) / "all" / site, about)
+        with suppress(OSError):  # another training of this version was faster
+            (Path(folder) / "all").rename(root)
+    checkpoint.unlink(missing_ok=True)
     return curve
 
 
@@ -74,58 +78,40 @@ def _measured(last: Progress) -> dict[str, float]:
 
 
 def read(
-    study: Study,
-    lake: Lake,
-    n_layers: int,
-    d_model: int,
-    device: torch.device | str,
-    dtype: torch.dtype,
+    study: Study, trained: Path, n_layers: int, d_model: int, device: torch.device | str
 ) -> dict[str, Dictionary]:
-    """The study's dictionaries by site, in forward order. Raises DictionaryError, StudyError.
+    """The study's dictionaries by site, in forward order, in float32; trained ones from a folder.
+    Raises DictionaryError, StudyError."""
+    import torch
 
-    Does not ask whether a training is finished: `load` does.
-    """
     from dagster_project.interp.dictionary_files import find_root, identities, load_sites
 
     spec, sites = study.dictionaries, sites_of(study, n_layers)
     if spec.source == "identity":
-        return dict(identities(sites, d_model, device, dtype))
+        return dict(identities(sites, d_model, device, torch.float32))
     if spec.source == "train":
-        root = folder(study, lake)
+        root = trained
     else:
         root = find_root(study.path(spec.source), spec.source, spec.revision)
-    return dict(load_sites(root, sites, d_model, device, dtype))
+    return dict(load_sites(root, sites, d_model, device, torch.float32))
 
 
 def load(
-    study: Study,
-    lake: Lake,
-    n_layers: int,
-    d_model: int,
-    device: torch.device | str,
-    dtype: torch.dtype,
+    study: Study, lake: Lake, n_layers: int, d_model: int, device: torch.device | str
 ) -> dict[str, Dictionary]:
     """As `read`. Raises DictionaryError where the stage has not been materialized."""
     from dagster_project.interp.dictionary_checks import DictionaryError
 
-    if stored_version(study, lake) is None:
-        expected = f"the index of {study.name}'s dictionaries (materialize the stage)"
-        raise DictionaryError(folder(study, lake) / INDEX, expected, "none")
-    return read(study, lake, n_layers, d_model, device, dtype)
+    version = lake.marked(STAGE.name, study.name)
+    if version is None:
+        expected = f"the dictionaries of {study.name} (materialize the stage)"
+        raise DictionaryError(lake.folder(FOLDER), expected, "none")
+    return read(study, weights(lake, version), n_layers, d_model, device)
 
 
-def stored_version(study: Study, lake: Lake) -> str | None:
-    """Data version of the dictionaries that are ready; None where there are none."""
-    try:
-        found = json.loads((folder(study, lake) / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    version = found.get("version") if isinstance(found, dict) else None
-    return version if isinstance(version, str) else None
-
-
-def folder(study: Study, lake: Lake) -> Path:
-    return lake.folder("_dictionaries", study=study.name)
+def weights(lake: Lake, version: str) -> Path:
+    """Where trained dictionaries of a data version lie, whatever study trained them."""
+    return lake.folder(FOLDER) / f"version={version}"
 
 
 def sites_of(study: Study, n_layers: int) -> list[str]:
@@ -174,11 +160,9 @@ STAGE = Stage(
     inputs=("tokens", "model"),
     needs=_needs,
     reads=_reads,
-    stored=stored_version,
     shards=lambda study: study.dictionaries.shards,
     content=_content,
     compute=compute,
-    checks={"loads": "Every site has a dictionary on disk that fits the model."},
     pool="gpu",
     kinds=("pytorch",),
 )

@@ -126,7 +126,10 @@ STAGE = Stage(
     partition="study",
     tables=("dictionaries",),
     inputs=("dictionaries", "tokens", "model"),
-    reads=lambda study, _: {"held_out_tokens": study.dictionaries.held_out_tokens},
+    reads=lambda study, _: {
+        "held_out_tokens": study.dictionaries.held_out_tokens,
+        "source": study.dictionaries.source,  # a column
+    },
     compute=compute,
     checks={
         "every_site": "One row for each site that has a dictionary.",

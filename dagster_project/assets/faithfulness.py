@@ -37,7 +37,10 @@ def compute(run: StageRun) -> StageResult:
     spec, tokens = study.node_effects, study.compute.batch_tokens
     bos_id = model.tokenizer.bos_token_id if spec.skip_bos else None
     effects = run.scan("node_effects", task=task).filter(method=spec.method).collect()
-    neurons = neuron_effects(model, dictionaries, train, spec, rules.aggregation, tokens, bos_id)
+    neurons = None
+    if "neuron" in study.faithfulness.units:
+        rule = rules.aggregation
+        neurons = neuron_effects(model, dictionaries, train, spec, rule, tokens, bos_id)
     frame = faithfulness(
         Task(model, dictionaries, test, tokens, bos_id, spec.seed),
         study.faithfulness,

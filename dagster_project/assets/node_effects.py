@@ -51,7 +51,7 @@ def train_pairs(run: StageRun) -> pl.DataFrame:
 
 def _report(run: StageRun, threshold: float, sites: pl.DataFrame) -> StageResult:
     size, above = pl.col("effect").abs(), pl.col("effect").abs() > threshold
-    effects = run.scan("node_effects", task=run.partition)
+    effects = run.written("node_effects", kind="task")
     found = effects.select(
         nodes=pl.len(),
         nodes_above=above.sum(),

@@ -44,7 +44,7 @@ def _task(run: StageRun) -> tuple[pl.DataFrame, dict[str, Scalar]]:
     study, spec = run.study, run.study.tasks[run.partition]
     found = task_pairs(
         spec,
-        resources.model(study).tokenizer,
+        resources.tokenizer(study),
         train=study.path(spec.train) if spec.train else None,
         test=study.path(spec.test) if spec.test else None,
         seed=study.node_effects.seed,
@@ -69,7 +69,7 @@ def _cluster(run: StageRun) -> tuple[pl.DataFrame, dict[str, Scalar]]:
     contexts = run.scan("contexts").join(members, on="context_id", how="semi")
     frame = cluster_pairs(
         contexts.sort("context_id").collect(),
-        run.scan("tokens"),
+        run.scan_shards("tokens"),
         run.study.cluster_tasks,
         run.study.contexts.n_ctx,
         run.study.node_effects.seed,
@@ -124,5 +124,6 @@ STAGE = Stage(
         "fit": "prompts of a pair have equally many tokens, at least one, and its answers differ",
     },
     needs=_needs,
+    shards=lambda study: study.contexts.shards,
     content=_content,
 )

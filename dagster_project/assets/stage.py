@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
-from dagster_project.lake.store import Lake, PartitionWriter
+from dagster_project.lake.store import Held, Lake, PartitionWriter
 from dagster_project.studies.study import Study
 
 Partition: TypeAlias = Literal["study", "shard", "task", "clustering"]
@@ -49,14 +49,22 @@ class StageRun:
     version: str  # data version of what is written
     log: Callable[[str], None]
     shards: tuple[str, ...] = ()  # those read by a stage that reads many, in order
+    held: list[Held] | None = None  # takes what is written, to be committed after the checks
 
     def writer(self, table: str, *, kind: Partition) -> PartitionWriter:
         """Context manager that appends frames and commits the partition when left in peace."""
-        return self.lake.writer(table, self.version, **self.keys(kind))
+        return self.lake.held_writer(self.held, table, self.version, **self.keys(kind))
 
     def scan(self, table: str, **partition: str) -> pl.LazyFrame:
         """The study's rows of a table, or of one partition of it (`shard=…`, `task=…`)."""
         return self.lake.scan(table, study=self.study.name, **partition)
+
+    def written(self, table: str, *, kind: Partition) -> pl.LazyFrame:
+        """What this run has written to a table, committed or not."""
+        for finished in self.held or ():
+            if finished.table == table:
+                return pl.scan_parquet(finished.temporary)
+        return self.lake.scan(table, **self.keys(kind))
 
     def scan_shards(self, table: str) -> pl.LazyFrame:
         """Rows of a table by shard, of the shards that this stage reads."""
@@ -82,8 +90,8 @@ class Stage:
     checks: Mapping[str, str] = field(default_factory=dict)  # name -> what must hold; blocking
     needs: Callable[[Study, str], tuple[str, ...]] | None = None  # inputs of one partition
     shards: Callable[[Study], int] = lambda _: 0  # first shards read, where all could be; 0: all
-    stored: Callable[[Study, Lake], str | None] | None = None  # its version, if not in tables
     content: Callable[[Study, Lake, str], str] | None = None  # hash of what it reads elsewhere
     code_version: str = "1"
+    linkable: bool = True  # another study's result with the same version is this one
     pool: str = ""  # "gpu" for stages that run the model
     kinds: tuple[str, ...] = ("parquet",)

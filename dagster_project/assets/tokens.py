@@ -8,7 +8,7 @@ from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.interp.tokens import tokens
 
-DOC = """Tokenizes a shard's documents with the model's own tokenizer.
+DOC = """Tokenizes a shard's documents with the model's own tokenizer; the model is not loaded.
 
 BOS is added where the tokenizer does so by itself; the first `max_tokens` tokens of a document are
 kept. Where the corpus knows the rules behind its text, each token is given the piece in which its
@@ -22,7 +22,7 @@ BATCH = 1024  # documents in memory
 def compute(run: StageRun) -> StageResult:
     from dagster_project import resources
 
-    model = resources.model(run.study)
+    tokenizer, n_vocab = resources.tokenizer(run.study), resources.n_vocab(run.study)
     limit = run.study.tokens.max_tokens
     documents = run.scan("documents", shard=run.partition).select("doc_id", "text", "pieces")
     n_documents = run.lake.rows("documents", **run.keys("shard"))
@@ -32,7 +32,7 @@ def compute(run: StageRun) -> StageResult:
         progress(run, "tokens", "documents", n_documents) as advance,
     ):
         batches = documents.collect_batches(chunk_size=BATCH, maintain_order=True)
-        for frame in tokens(batches, model.tokenizer, limit, advance):
+        for frame in tokens(batches, tokenizer, limit, advance):
             writer.append(frame)
             tally.add(frame)
     figures = {
@@ -42,7 +42,7 @@ def compute(run: StageRun) -> StageResult:
         "documents_at_max_tokens": tally.full,
         "tokens_with_a_piece": tally.pieces,
     }
-    return StageResult(figures, _checks(tally, model.n_vocab))
+    return StageResult(figures, _checks(tally, n_vocab))
 
 
 class Tally:

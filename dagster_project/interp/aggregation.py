@@ -34,13 +34,14 @@ def check_lengths(examples: Examples, aggregation: Aggregation) -> None:
 def per_example(nodes: Nodes, first: int, aggregation: Aggregation) -> pl.DataFrame:
     """One row per example and node: example, pos (null: summed), feature, effect, abs_effect,
     patch_only (1 where no clean activation takes part). first: number of the first example."""
+    effect = nodes.effect.float().cpu()  # numpy knows no bfloat16
     frame = pl.DataFrame(
         {
             "example": (nodes.example + first).cpu().numpy(),
             "pos": nodes.pos.cpu().numpy(),
             "feature": nodes.feature.cpu().numpy(),
-            "effect": nodes.effect.cpu().numpy(),
-            "abs_effect": nodes.effect.abs().cpu().numpy(),
+            "effect": effect.numpy(),
+            "abs_effect": effect.abs().numpy(),
             "patch_only": nodes.patch_only.cpu().numpy(),
         }
     ).cast(_DTYPES)

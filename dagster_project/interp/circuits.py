@@ -35,15 +35,21 @@ def select_nodes(effects: pl.DataFrame, threshold: float) -> pl.DataFrame:
     return effects.filter(pl.col("effect").cast(pl.Float64).abs() > threshold)
 
 
-def shares(nodes: pl.DataFrame) -> Shares:
-    """Shares of nodes with site, feature and effect."""
+def shares(nodes: pl.DataFrame, sites: Sequence[str]) -> Shares:
+    """Shares of nodes with site, feature and effect.
+
+    sites: all that could have held a node; one without any has A_u = E_u = 0, and still its part
+    in the softmax.
+    """
     is_error = pl.col("feature") == ERROR
     size = pl.col("effect").cast(pl.Float64).abs()
-    sites = nodes.group_by("site", maintain_order=True).agg(
+    kept = nodes.group_by("site", maintain_order=True).agg(
         a=size.filter(~is_error).sum(), e=size.filter(is_error).sum()
     )
-    a, e = sites["a"].to_numpy(), sites["e"].to_numpy()
-    writers = ~sites["site"].str.starts_with("resid").to_numpy()
+    every = pl.Series("site", sites, pl.String)
+    by_site = every.to_frame().join(kept, on="site", how="left").fill_null(0.0)
+    a, e = by_site["a"].to_numpy(), by_site["e"].to_numpy()
+    writers = ~by_site["site"].str.starts_with("resid").to_numpy()
     return Shares(
         _ratio(a.sum(), e.sum()),
         _ratio(_emphasised(a), _emphasised(e)),

@@ -30,8 +30,8 @@ class Collection:
     def add(self, found: Attribution) -> None:
         """One site of one batch."""
         self.effects[found.site].append(per_example(found.nodes, found.first, self.aggregation))
-        self.totals[found.site].append(found.total.double().cpu())
-        self.changes[found.site].append(found.true_change.double().cpu())
+        self.totals[found.site].append(found.total.cpu().double())
+        self.changes[found.site].append(found.true_change.cpu().double())
 
     def node_effects(self, threshold: float, resamples: int, seed: int) -> Iterator[pl.DataFrame]:
         """Frames of the node_effects table without method, site by site; the effects are let go."""

@@ -197,9 +197,9 @@ def _frame(found: Nodes, context_id: Tensor, pos: Tensor) -> pl.DataFrame:
         "context_id": context_id[found.token],
         "pos": pos[found.token],
         "feature": found.feature,
-        "activation": found.activation,
-        "gradient": found.gradient,
-        "effect": found.effect,
+        "activation": found.activation.float(),  # numpy knows no bfloat16
+        "gradient": found.gradient.float(),
+        "effect": found.effect.float(),
     }
     frame = pl.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}).cast(DTYPES)
     is_feature = pl.col("feature") >= 0

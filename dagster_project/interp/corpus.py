@@ -2,11 +2,12 @@
 
 A shard is a row range of one source; its ordinal never changes. One streaming pass over a source
 counts rows and hashes what each range holds. A source whose size, time and way of reading are
-known is not read again; a changed one gets new content hashes under the same ordinals; rows that
-it gained fill its last shard and then make new shards. A shard of a vanished source stays in the
-manifest, one of a shrunken source stays with fewer rows. Cost: one read of new and changed sources
-(about 0.2 GB/s), one row in memory. A change of content that keeps a file's size and modification
-time goes unseen here; reading the shard refuses it, since the hash is checked again.
+known is not read again, nor is a hub data set at a named revision; a changed one gets new content
+hashes under the same ordinals; rows that it gained fill its last shard and then make new shards. A
+shard of a vanished source stays in the manifest, one of a shrunken source stays with fewer rows.
+Cost: one read of new and changed sources (about 0.2 GB/s), one row in memory. A change of content
+that keeps a file's size and modification time, or its revision, goes unseen here; reading the shard
+refuses it, since the hash is checked again.
 """
 
 from __future__ import annotations
@@ -141,7 +142,8 @@ def _settled(mine: Sequence[Shard], source: Source, room: int | None) -> bool:
         return room == 0
     last = max(mine, key=lambda shard: shard.first_row)
     stamp = source.stamp()
-    same = stamp.size is not None and stamp == Stamp(last.size, last.modified_ns)
+    known = source.pinned or stamp.size is not None
+    same = known and stamp == Stamp(last.size, last.modified_ns)
     return same and source.read_as == last.read_as and (last.ends_source or room == 0)
 
 

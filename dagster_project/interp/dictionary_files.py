@@ -33,6 +33,7 @@ from dagster_project.interp.dictionary_checks import (
 )
 from dagster_project.interp.dictionary_learning_files import load_dictionary_learning
 from dagster_project.interp.sites import parse_site
+from dagster_project.studies.rules import is_path
 
 WEIGHTS, CONFIG = "dictionary.safetensors", "config.json"
 FORMAT = "circuit-lake/1"
@@ -143,10 +144,13 @@ def identities(
 def find_root(local: Path, source: str, revision: str) -> Path:
     """The local folder where it is there, else a snapshot of the hub repository `source`.
 
-    Raises DictionaryError where there is neither.
+    Raises DictionaryError where there is neither. The hub is not asked for a `source` that is
+    written like a path.
     """
     if local.is_dir():
         return local
+    if is_path(source):
+        raise DictionaryError(local, "a folder of dictionaries", "none")
     from huggingface_hub import snapshot_download
 
     patterns = ["*.pt", "*.safetensors", "*.json"]

@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeAlias
 import polars as pl
 
 from dagster_project.interp.corpus import Shard, ignore, read_rows
-from dagster_project.interp.sources import CorpusError, Source
+from dagster_project.interp.sources import TOO_LONG, CorpusError, Source
 
 PIECE = pl.Struct(
     {
@@ -92,6 +92,8 @@ def documents(
 
 def parse(raw: bytes, source: Source) -> Document | None:
     """The document of a row; None where the row is blank. Raises MalformedError."""
+    if raw == TOO_LONG:
+        raise MalformedError("longer than 64 MiB")
     try:
         line = raw.decode("utf-8-sig").strip("\r\n")
         if not line.strip():

@@ -22,7 +22,6 @@ from dagster_project.interp.dictionary import IdentityDictionary
 from dagster_project.interp.evaluation import NOTHING, NodeSet, evaluate, metric_of_model
 from dagster_project.interp.neurons import neurons
 from dagster_project.interp.node_selection import (
-    ERROR,
     Circuit,
     by_size,
     by_threshold,
@@ -31,6 +30,7 @@ from dagster_project.interp.node_selection import (
 )
 from dagster_project.interp.scores import score
 from dagster_project.interp.sites import parse_site
+from dagster_project.interp.states import ERROR
 from dagster_project.studies.study import ErrorMode, FaithfulnessSpec, Unit
 
 Row: TypeAlias = dict[str, str | float | None]
@@ -78,13 +78,13 @@ def faithfulness(
     task: Task,
     spec: FaithfulnessSpec,
     effects: pl.DataFrame,
-    neuron_effects: pl.DataFrame,
+    neuron_effects: pl.DataFrame | None,
     thresholds: Sequence[float] = (),
 ) -> pl.DataFrame:
     """Circuits of features, neurons and chance × ablations × error modes. -> SCHEMA
 
-    effects: site, pos, feature, effect of features; neuron_effects: of neurons, read where the
-    spec names that unit. thresholds: besides those of the spec.
+    effects: site, pos, feature, effect of features; neuron_effects: of neurons, needed where
+    the spec names that unit. thresholds: besides those of the spec.
     """
     task = task._replace(dictionaries=from_layer(task.dictionaries, spec.start_layer))
     spec = replace(spec, thresholds=tuple(sorted({*spec.thresholds, *thresholds})))
@@ -95,6 +95,7 @@ def faithfulness(
     by_feature = [c for c in [*circuits, *drawn] if c.unit in spec.units]
     rows = list(evaluated(task, spec, by_feature))
     if "neuron" in spec.units:
+        assert neuron_effects is not None
         single = task._replace(dictionaries=neurons(task.dictionaries))
         chosen = circuits_of(
             "neuron", single, ranked(neuron_effects, list(single.dictionaries)), spec
@@ -135,6 +136,8 @@ def size_of(circuit: Circuit, errors: ErrorMode, every: Size) -> Size:
 
 def evaluated(task: Task, spec: FaithfulnessSpec, circuits: Sequence[Circuit]) -> Iterator[Row]:
     """Rows of circuits × ablations × error modes."""
+    if not circuits:
+        return
     per_position = any(c.nodes is not None and c.nodes["pos"].is_not_null().any() for c in circuits)
     every = everything(task, per_position=per_position)
     weights = resampling_weights(len(task.examples), spec.bootstrap, task.seed)

@@ -3,6 +3,8 @@
 Discovery signs (Marks et al. 2024, section 3): a positive node effect supports the clean answer.
 `pair`: logit[patch answer] − logit[clean answer]; two rows of the unembedding are enough.
 `log_prob`, `logit`, `logit_minus_mean`: of one answer, times `sign` (−1 for no-pair circuits).
+Whatever the model's dtype, read in float32 or wider: metrics are differences of nearly equal
+numbers. Cost with a bfloat16 model: the rows of the unembedding that are read, once more.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from dagster_project.interp.model import LanguageModel
@@ -26,15 +29,16 @@ class Metric:
 
     def __call__(self, model: LanguageModel, hidden: Tensor) -> Tensor:
         """hidden [batch, d_model], normalised, at the answer's position -> [batch]."""
+        hidden = _widened(hidden)
         if self.kind in ("log_prob", "logit_minus_mean"):
-            logits = model.logits(hidden)
+            logits = hidden @ _widened(model.unembedding).T
             chosen = logits.gather(-1, self.answer[:, None])[:, 0]
             over = logits.logsumexp(-1) if self.kind == "log_prob" else logits.mean(-1)
             return self.sign * (chosen - over)
-        rows = model.unembedding[self.answer]
+        rows = _widened(model.unembedding[self.answer])
         if self.kind == "pair":
             assert self.patch_answer is not None
-            rows = model.unembedding[self.patch_answer] - rows
+            rows = _widened(model.unembedding[self.patch_answer]) - rows
         return self.sign * (hidden * rows).sum(-1)
 
     def repeat(self, times: int) -> Metric:
@@ -42,7 +46,7 @@ class Metric:
         patch = None if self.patch_answer is None else self.patch_answer.repeat(times)
         return replace(self, answer=self.answer.repeat(times), patch_answer=patch)
 
-    def rows(self, start: int, stop: int) -> Metric:
-        """For a slice of the batch."""
-        patch = None if self.patch_answer is None else self.patch_answer[start:stop]
-        return replace(self, answer=self.answer[start:stop], patch_answer=patch)
+
+def _widened(x: Tensor) -> Tensor:
+    """In float32, unless it is wider."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -15,10 +15,10 @@ import polars as pl
 import torch
 
 from dagster_project.interp.evaluation import NodeSet
+from dagster_project.interp.states import ERROR
 from dagster_project.studies.study import Unit
 
 Selection = Literal["top_n", "threshold"]
-ERROR = -1  # feature of a site's error node
 
 
 class Circuit(NamedTuple):

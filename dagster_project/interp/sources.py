@@ -2,8 +2,10 @@
 
 A row of `*.jsonl` and `*.jsonl.zst` is a line; of `*.txt` a line, or what stands between
 separators; of `*.parquet` and of hub data sets a record, put into the line form. Rows are numbered
-by what the source holds, readable or not, so that numbers never shift. Cost: one chunk and one row
-in memory. Reading from row n seeks in plain line files; otherwise it passes over what comes before.
+by what the source holds, readable or not, so that numbers never shift; a row of a file that is
+longer than MAX_ROW is read as TOO_LONG, which no reader takes for a document. Cost: one chunk and
+one row in memory, of hub data sets and Parquet a batch of records. Reading from row n seeks in
+plain line files; otherwise it passes over what comes before.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ SUFFIXES: tuple[Kind, ...] = (".jsonl", ".jsonl.zst", ".txt", ".parquet")
 HUB = "hub:"  # starts the path of a hub data set
 RECORD_KEYS = ("meta", "pile_set_name")  # read of a record besides its text
 CHUNK = 1 << 20  # bytes read at a time
+MAX_ROW = 64 << 20  # bytes of a row in a file; what a missing newline or a zstd bomb is cut off at
+TOO_LONG = b"\xff: a row of more than 64 MiB"  # stands for a longer row; neither UTF-8 nor JSON
 BATCH = 1024  # Parquet rows read at a time
 
 
@@ -69,6 +73,12 @@ class Source:
         if self.kind == "hub":
             return f"split {self.split} at {self.revision or 'default'}, column {self.text_field}"
         return "lines"
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it is a data set on the hub at a named revision: `read_as` says what it holds."""
+        is_hub = self.kind == "hub" and not Path(self.path.removeprefix(HUB)).is_dir()
+        return is_hub and bool(self.revision)
 
     def stamp(self) -> Stamp:
         """Size and modification time. Raises CorpusError where the file is gone."""
@@ -135,17 +145,28 @@ def _file_rows(source: Source, first_byte: int) -> Iterator[Row]:
 
 
 def _split(file: BinaryIO, separator: bytes, offset: int) -> Iterator[Row]:
-    """What stands between separators; a blank rest at the end of the file is no row."""
-    buffer, searched = bytearray(), 0
+    """What stands between separators; a blank rest at the end of the file is no row.
+
+    Of a row that is longer than MAX_ROW, only the length is kept, in `dropped`.
+    """
+    buffer, searched, dropped = bytearray(), 0, 0
     while chunk := file.read(CHUNK):
         buffer += chunk
         while (end := buffer.find(separator, searched)) >= 0:
-            yield Row(bytes(buffer[:end]), offset)
+            yield _row(buffer, end, dropped, offset)
             del buffer[: end + len(separator)]
-            offset, searched = offset + end + len(separator), 0
+            offset, searched, dropped = offset + dropped + end + len(separator), 0, 0
         searched = max(0, len(buffer) - len(separator) + 1)
-    if buffer.strip():
-        yield Row(bytes(buffer), offset)
+        if dropped + searched > MAX_ROW:
+            del buffer[:searched]
+            dropped, searched = dropped + searched, 0
+    if dropped or buffer.strip():
+        yield _row(buffer, len(buffer), dropped, offset)
+
+
+def _row(buffer: bytearray, end: int, dropped: int, first_byte: int) -> Row:
+    """The row that ends there in the buffer, `dropped` bytes of it being gone."""
+    return Row(TOO_LONG if dropped + end > MAX_ROW else bytes(buffer[:end]), first_byte)
 
 
 def _parquet_rows(path: str, text_field: str, first_row: int) -> Iterator[Row]:

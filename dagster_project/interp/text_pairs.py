@@ -91,7 +91,7 @@ def hold_out(
     if share and n_groups < 2:
         raise PairError(
             f"expected at least 2 groups of pairs without a word in common, found {n_groups}: "
-            "give a test file, or test_share = 0"
+            "give a test file"
         )
     chosen = np.random.default_rng(seed).permutation(n_groups)[: n_held_out(n_groups, share)]
     test = set(chosen.tolist())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             else:
                 show(console, connection, sys.stdin.read())
     except (LakeError, duckdb.Error) as error:
-        Console(stderr=True).print(f"[red]{escape(str(error))}[/red]")
+        Console(stderr=True).print(told(error))
         return 1
     return 0
 
@@ -94,21 +95,35 @@ def rendered(names: list[str], rows: Sequence[tuple[object, ...]]) -> RichTable:
     table = RichTable(header_style="bold", box=SIMPLE_HEAD)
     for i, name in enumerate(names):
         number = any(isinstance(row[i], int | float) for row in rows)
-        table.add_column(escape(name), justify="right" if number else "left", overflow="fold")
+        table.add_column(cell(name), justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     return table
 
 
 def cell(value: object) -> str:
-    """A value as text of a cell; corpus text is no markup."""
+    """A value as text of a cell; corpus text is neither markup nor does it steer the terminal."""
     if value is None:
         return "[dim]null[/dim]"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
         return ", ".join(cell(v) for v in value)
-    return escape(str(value).replace("\n", "\\n"))
+    return escape(visible(str(value)))
+
+
+def visible(text: str) -> str:
+    """Text on one line, with escapes for what is not seen but acts: control characters, marks that
+    turn the direction of writing, and all else of Unicode's category C."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c).startswith("C") else c
+        for c in text
+    )
+
+
+def told(error: Exception) -> str:
+    """An error as markup; it may quote corpus text."""
+    return "[red]" + escape("\n".join(map(visible, str(error).split("\n")))) + "[/red]"
 
 
 def converse(console: Console, connection: duckdb.DuckDBPyConnection) -> None:
@@ -123,7 +138,7 @@ def converse(console: Console, connection: duckdb.DuckDBPyConnection) -> None:
         except EOFError:
             return
         except (LakeError, duckdb.Error) as error:
-            console.print(f"[red]{escape(str(error))}[/red]")
+            console.print(told(error))
         except KeyboardInterrupt:
             console.print("interrupted", style="dim")
 

@@ -28,12 +28,13 @@ from dagster_project.lake.writer import (
     FILE_NAME,
     TABLE_KEY,
     VERSION_KEY,
+    Held,
     PartitionWriter,
     put_in_place,
     temporary_beside,
 )
 
-__all__ = ["Lake", "LakeError", "PartitionWriter", "SchemaError"]
+__all__ = ["Held", "Lake", "LakeError", "PartitionWriter", "SchemaError"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
@@ -55,9 +56,15 @@ class Lake:
 
     def writer(self, table: str, version: str, **keys: str) -> PartitionWriter:
         """Context manager that appends frames and commits the partition when left in peace."""
+        return self.held_writer(None, table, version, **keys)
+
+    def held_writer(
+        self, held: list[Held] | None, table: str, version: str, **keys: str
+    ) -> PartitionWriter:
+        """As `writer`; a list takes the finished partition instead, to be committed later."""
         if not version:
             raise LakeError(f"{table}: a partition needs a data version, found an empty one")
-        return PartitionWriter(_table(table), self.file(table, **keys), version)
+        return PartitionWriter(_table(table), self.file(table, **keys), version, held)
 
     def scan(self, table: str, **keys: str) -> pl.LazyFrame:
         """Rows of a table, of a study or of one partition; typed and empty where there are none.
@@ -111,10 +118,17 @@ class Lake:
                 return _link(_table(table), self.file(table, **other), target, version)
         return False
 
-    def set_aside(self, table: str, **keys: str) -> Path:
-        """Hide a committed partition from readers under another name, and return that."""
-        file = self.file(table, **keys)
-        return file.replace(file.with_suffix(".rejected"))
+    def mark(self, stage: str, study: str, version: str) -> None:
+        """Record the data version of a stage that keeps no table."""
+        target = self.folder("_stages", study=study) / _plain("stage", stage)
+        temporary = temporary_beside(target)
+        temporary.write_text(version, encoding="utf-8")
+        put_in_place(temporary, target)
+
+    def marked(self, stage: str, study: str) -> str | None:
+        """The data version that was recorded for a stage."""
+        file = self.folder("_stages", study=study) / _plain("stage", stage)
+        return file.read_text(encoding="utf-8") if file.is_file() else None
 
     def folder(self, name: str, **keys: str) -> Path:
         """A folder, made if need be, for files that are not tables: `<root>/<name>/study=…`."""
@@ -176,7 +190,7 @@ def _metadata(table: Table, file: Path) -> pq.FileMetaData:
     return found
 
 
-_MEND = "remove it and materialize the partition again"
+_MEND = "restore it from a copy, or remove it and materialize the partition again"
 
 
 def _link(table: Table, source: Path, target: Path, version: str) -> bool:

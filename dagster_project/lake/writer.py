@@ -19,6 +19,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -40,11 +41,37 @@ TABLE_KEY = b"circuit_lake.table"
 PACKAGE_KEY = b"circuit_lake.package_version"
 
 
-class PartitionWriter:
-    """Context manager that appends frames to one partition and commits it when left in peace."""
+class Held(NamedTuple):
+    """A finished partition that waits to be committed, with others or after checks."""
 
-    def __init__(self, table: Table, target: Path, version: str) -> None:
+    table: str
+    temporary: Path
+    target: Path
+    rows: int
+
+    def commit(self) -> None:
+        with _reported(self.target):
+            put_in_place(self.temporary, self.target)
+
+    def set_aside(self) -> Path:
+        """Keep it for whoever looks into it, under a name that no reader knows."""
+        return self.temporary.replace(self.target.with_suffix(".rejected"))
+
+    def drop(self) -> None:
+        self.temporary.unlink(missing_ok=True)
+
+
+class PartitionWriter:
+    """Context manager that appends frames to one partition and commits it when left in peace.
+
+    held: a list that takes the finished partition instead.
+    """
+
+    def __init__(
+        self, table: Table, target: Path, version: str, held: list[Held] | None = None
+    ) -> None:
         self.rows = 0  # appended so far
+        self._held = held
         self._table, self._target = table, target
         self._schema = table.arrow_schema.with_metadata(_footer(table, version))
         self._buffer: list[pl.DataFrame] = []
@@ -94,7 +121,12 @@ class PartitionWriter:
         self._flush(keep_rest=False)
         with _reported(self._target):
             self._file.close()
-            put_in_place(self._temporary, self._target)
+            finished = Held(self._table.name, self._temporary, self._target, self.rows)
+            if self._held is None:
+                finished.commit()
+            else:
+                self._held.append(finished)
+            self._temporary = None
 
     def _close(self) -> None:
         """Free the file and whatever is left of it."""
@@ -130,7 +162,7 @@ class PartitionWriter:
 def temporary_beside(target: Path) -> Path:
     """A name for a file that is to become the target; it says which process writes it."""
     stem = target.name.split(".")[0]
-    return target.with_name(f"{stem}.{_host()}~{os.getpid()}~{uuid.uuid4().hex}.tmp")
+    return target.with_name(f"{stem}.{host()}~{os.getpid()}~{uuid.uuid4().hex}.tmp")
 
 
 def put_in_place(temporary: Path, target: Path) -> None:
@@ -151,12 +183,13 @@ def remove_left_behind(folder: Path) -> None:
 
 def _abandoned(file: Path) -> bool:
     parts = file.name.split("~")
-    if len(parts) == 3 and parts[0].endswith(f".{_host()}") and parts[1].isdigit():
-        return not _alive(int(parts[1]))
+    if len(parts) == 3 and parts[0].endswith(f".{host()}") and parts[1].isdigit():
+        return not alive(int(parts[1]))
     return time.time() - file.stat().st_mtime > LEFT_BEHIND
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """There is a process with this number on this host."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -166,7 +199,8 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _host() -> str:
+def host() -> str:
+    """This machine's name, fit for file names."""
     return re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
 
 

@@ -1,13 +1,14 @@
 """TOML to frozen dataclasses, checked against their annotations.
 
-Understands what the specs use: bool, int, float, str, Path, Literal, Annotated with Range or
-NonEmpty, tuple[T, ...], dict[str, T], T | None and nested dataclasses. Everything else in a file
+Understands what the specs use: bool, int, float, str, Literal, Annotated with Range, NonEmpty or
+Distinct, tuple[T, ...], dict[str, T], T | None and nested dataclasses. Everything else in a file
 is an error: an unknown key is named together with the keys that exist.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -41,10 +42,20 @@ class Range:
 
 @dataclass(frozen=True)
 class NonEmpty:
-    """A string that says something."""
+    """A string that says something, or a list that holds something."""
 
-    def problem(self, value: str) -> str | None:
-        return None if value.strip() else "a non-empty string"
+    def problem(self, value: str | tuple[object, ...]) -> str | None:
+        if isinstance(value, str):
+            return None if value.strip() else "a non-empty string"
+        return None if value else "a non-empty list"
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """A list that holds nothing twice."""
+
+    def problem(self, value: tuple[object, ...]) -> str | None:
+        return None if len(set(value)) == len(value) else "a list without repeats"
 
 
 def read_toml(file: Path) -> dict[str, object]:
@@ -57,14 +68,24 @@ def read_toml(file: Path) -> dict[str, object]:
         raise StudyError(file, "file", "valid TOML in UTF-8", str(error)) from error
 
 
-def to_dataclass(kind: type[T], table: dict[str, object], file: Path, prefix: str = "") -> T:
-    """A frozen dataclass from a TOML table. Raises StudyError."""
+def to_dataclass(
+    kind: type[T],
+    table: dict[str, object],
+    file: Path,
+    prefix: str = "",
+    given: Mapping[str, object] | None = None,
+) -> T:
+    """A frozen dataclass from a TOML table. Raises StudyError.
+
+    given: fields that do not come from the table; there they are unknown keys.
+    """
     hints = get_type_hints(kind, include_extras=True)
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
+    values = dict(given or {})
+    every = fields(kind)  # type: ignore[arg-type]  # T is a dataclass
+    known = {f.name: f for f in every if f.name not in values}
     for key in table:
         if key not in known:
             raise StudyError(file, f"{prefix}{key}", f"one of the keys {sorted(known)}", key)
-    values: dict[str, object] = {}
     for name, spec in known.items():
         if name in table:
             values[name] = _convert(hints[name], table[name], file, f"{prefix}{name}")
@@ -106,7 +127,7 @@ _NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a s
 def _scalar(kind: type, value: object, file: Path, key: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is not Path and type(value) is not kind:  # type(): True is no integer here
+    if type(value) is not kind:  # type(): True is no integer here
         raise StudyError(file, key, _NAMES[kind], value)
     return value
 

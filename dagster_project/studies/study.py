@@ -2,7 +2,7 @@
 
 The dataclasses are the schema: `read_study` checks a file against their annotations and reports
 the file, the key, what was expected and what was found. The string under a field is its
-documentation; relative paths are relative to the TOML file.
+documentation; relative paths are relative to the TOML file. What spans several keys is in `rules`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from dagster_project.studies.parsing import NonEmpty, Range, StudyError, read_toml, to_dataclass
+from dagster_project.studies.parsing import Distinct, NonEmpty, Range, read_toml, to_dataclass
+from dagster_project.studies.rules import check
 
 Metric: TypeAlias = Literal["log_prob", "logit", "logit_minus_mean"]
 Aggregation: TypeAlias = Literal["sum", "none"]
@@ -23,15 +24,20 @@ Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 Count = Annotated[int, Range(1)]
 Share = Annotated[float, Range(0.0, 1.0)]
 NonNegative = Annotated[float, Range(0.0)]
+Seed = Annotated[int, Range(0, 2**32 - 1)]
+
+SIZES = (0, 10, 20, 50, 100, 200, 300, 500, 1000)  # the usual faithfulness.sizes
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     source: Annotated[str, NonEmpty()]
     """A folder that holds a Hugging Face causal language model, or a hub id such as
-    `EleutherAI/pythia-70m-deduped`."""
+    `EleutherAI/pythia-70m-deduped`. What starts with `.`, `/` or `~` is never a hub id."""
     revision: str = ""
-    """Commit or tag of the hub model; part of the data version. Empty: the default branch."""
+    """Commit of the hub model, which must be given for a hub id. A commit's hash makes results
+    reproducible: the data version holds the text given here, so what comes to a branch (`main`)
+    later goes unseen, and old results count as fresh."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Weights and activations. float32: effects are differences of nearly equal numbers."""
 
@@ -43,7 +49,7 @@ class CorpusSpec:
     hub: str = ""
     """Hub data set, streamed, instead of files."""
     revision: str = ""
-    """Revision of the hub data set."""
+    """Commit of the hub data set, as model.revision."""
     split: str = "train"
     """Split of the hub data set."""
     text_field: Annotated[str, NonEmpty()] = "text"
@@ -60,8 +66,9 @@ class CorpusSpec:
 
 @dataclass(frozen=True)
 class TokensSpec:
-    max_tokens: Annotated[int, Range(2)] = 1024
-    """Tokens kept of each document, BOS included; 1024 as in the original for Pythia."""
+    max_tokens: Annotated[int, Range(2, 65_536)] = 1024
+    """Tokens kept of each document, BOS included; 1024 as in the original for Pythia. Positions
+    are stored in 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class ContextsSpec:
     corpus makes the selection stale."""
     target: Count = 10_000
     """Contexts in all; a shortfall is reported, never filled."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the choice among the tokens of a document and among documents."""
 
 
@@ -116,7 +123,7 @@ class ClusteringSpec:
     """Keep the singular directions that explain this share of ‖X‖²; 0: no SVD."""
     max_contexts: Annotated[int, Range(0)] = 0
     """Cluster a seeded sample of this size; 0: all contexts."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the sample, of k-means and of the map."""
 
 
@@ -137,7 +144,7 @@ class TrainingSpec:
     """Tokens without firing after which a feature counts as dead and gets the auxiliary loss."""
     aux_coefficient: NonNegative = 1 / 32
     """Weight of the auxiliary loss that revives dead features (Gao et al. 2024)."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the weights and of the order of tokens."""
 
 
@@ -145,10 +152,11 @@ class TrainingSpec:
 class DictionariesSpec:
     source: Annotated[str, NonEmpty()] = "train"
     """`train`, `identity` (neurons), a folder in the dictionary_learning layout
-    `<root>/{embed, attn_out_layer0, …}/<id>_<F>/ae.pt`, or a hub id of such a folder."""
+    `<root>/{embed, attn_out_layer0, …}/<id>_<F>/ae.pt`, or a hub id of such a folder. What starts
+    with `.`, `/` or `~` is never a hub id."""
     revision: str = ""
-    """Revision of the hub repository."""
-    sites: tuple[str, ...] = ()
+    """Commit of the hub repository, as model.revision."""
+    sites: Annotated[tuple[str, ...], Distinct()] = ()
     """Sites that take part (`embed`, `attn_0`, `mlp_0`, `resid_0`, …). Empty: all."""
     shards: Annotated[int, Range(0)] = 0
     """Shards, the first ones, that dictionaries are trained and measured on. 0: all there are,
@@ -165,14 +173,15 @@ class TaskSpec:
     """JSONL of {clean_prefix, patch_prefix, clean_answer, patch_answer, case}: discovery."""
     test: str = ""
     """The same for evaluation. Empty: a seeded `test_share` of the pairs is held out."""
-    templates: tuple[str, ...] = ()
+    templates: Annotated[tuple[str, ...], Distinct()] = ()
     """Instead of files: prompts with one `{}`, filled from `fills`."""
-    fills: tuple[tuple[str, ...], ...] = ()
+    fills: Annotated[tuple[tuple[str, ...], ...], Distinct()] = ()
     """[clean, patch] words for the templates; each is used in both directions."""
     answers: tuple[str, ...] = ()
     """[clean, patch] continuations of a prompt, leading space included: the first token counts."""
     test_share: Share = 0.3
-    """Share held out, by fill where templates are used, so that test words are unseen."""
+    """Share held out, by fill where templates are used, so that test words are unseen; above 0
+    where no test file is given."""
     max_examples: Count = 100
     """Examples a split at most, a seeded choice."""
     aggregation: Aggregation = "sum"
@@ -195,7 +204,7 @@ class ClusterTasksSpec:
     max_examples: Count = 64
     """Contexts of a cluster, a seeded choice, test split included."""
     test_share: Share = 0.3
-    """Share of the contexts held out for evaluation."""
+    """Share of the contexts held out for evaluation; above 0."""
     node_threshold: NonNegative | None = None
     """Instead of circuits.node_threshold, in nats or logits."""
     edge_threshold: NonNegative | None = None
@@ -214,7 +223,7 @@ class NodeEffectsSpec:
     """Leave the BOS position out of sums and circuits."""
     bootstrap: Annotated[int, Range(0)] = 200
     """Resamples of the examples for share_above, low and high; 0: none."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the bootstrap and of every choice of examples."""
 
 
@@ -228,17 +237,17 @@ class CircuitsSpec:
 
 @dataclass(frozen=True)
 class FaithfulnessSpec:
-    sizes: tuple[Annotated[int, Range(0)], ...] = (0, 10, 20, 50, 100, 200, 300, 500, 1000)
+    sizes: Annotated[tuple[Annotated[int, Range(0)], ...], Distinct()] = SIZES
     """Nodes kept, the largest |effect| first; all nodes are always evaluated too."""
-    thresholds: tuple[NonNegative, ...] = ()
+    thresholds: Annotated[tuple[NonNegative, ...], Distinct()] = ()
     """Further circuits: nodes above each threshold."""
-    ablations: tuple[Ablation, ...] = ("mean",)
+    ablations: Annotated[tuple[Ablation, ...], NonEmpty(), Distinct()] = ("mean",)
     """What replaces a node outside the circuit."""
-    errors: tuple[ErrorMode, ...] = ("default", "remove")
+    errors: Annotated[tuple[ErrorMode, ...], NonEmpty(), Distinct()] = ("default", "remove")
     """Error nodes by the circuit, all kept, or all ablated."""
     start_layer: Annotated[int, Range(-1)] = -1
     """First layer whose sites are edited; −1 includes embed."""
-    units: tuple[Unit, ...] = ("feature", "neuron", "random")
+    units: Annotated[tuple[Unit, ...], NonEmpty(), Distinct()] = ("feature", "neuron", "random")
     """Features, neurons of the same sites, and random circuits of the features' shape."""
     random_seeds: Count = 5
     """Random circuits of each size."""
@@ -294,45 +303,6 @@ class Study:
 
 def read_study(file: Path) -> Study:
     """The study in a TOML file. Raises StudyError that names file, key, expected and found."""
-    study = to_dataclass(Study, {"name": file.stem, "file": file, **read_toml(file)}, file)
-    _check(study)
+    study = to_dataclass(Study, read_toml(file), file, given={"name": file.stem, "file": file})
+    check(study)
     return study
-
-
-def _check(study: Study) -> None:
-    """The rules that span several keys."""
-    if not (study.name.isascii() and study.name.replace("-", "_").isidentifier()):
-        raise StudyError(study.file, "file name", "letters a-z, digits, - and _", study.name)
-    corpus = study.corpus
-    if bool(corpus.files) == bool(corpus.hub):
-        found = "both" if corpus.hub else "none"
-        raise StudyError(study.file, "corpus", "either files or hub", found)
-    if corpus.hub and not corpus.max_shards:
-        raise StudyError(study.file, "corpus.max_shards", "a positive integer with corpus.hub", 0)
-    for name, task in study.tasks.items():
-        _check_task(study.file, f"tasks.{name}", task)
-    wanted = study.cluster_tasks.clustering
-    if wanted and wanted not in study.clusterings:
-        expected = f"one of clusterings {sorted(study.clusterings)}"
-        raise StudyError(study.file, "cluster_tasks.clustering", expected, wanted)
-    for name in (*study.tasks, *study.clusterings):
-        if not name.replace("-", "_").isidentifier():
-            raise StudyError(study.file, "tasks and clusterings", "letters, digits, - and _", name)
-
-
-def _check_task(file: Path, key: str, task: TaskSpec) -> None:
-    if bool(task.train) == bool(task.templates):
-        found = "both" if task.train else "none"
-        raise StudyError(file, key, "either train (a JSONL file) or templates", found)
-    if not task.templates:
-        return
-    if len(task.answers) != 2:
-        raise StudyError(file, f"{key}.answers", "two continuations", list(task.answers))
-    for template in task.templates:
-        if template.count("{}") != 1:
-            raise StudyError(file, f"{key}.templates", "one {} in each template", template)
-    for fill in task.fills:
-        if len(fill) != 2:
-            raise StudyError(file, f"{key}.fills", "[clean, patch] words", list(fill))
-    if not task.fills:
-        raise StudyError(file, f"{key}.fills", "at least one [clean, patch]", [])

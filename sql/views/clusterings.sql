@@ -7,6 +7,9 @@
 --   metric: Metric of the effects: log_prob, logit or logit_minus_mean
 --   aggregation: Of the contexts' features over positions: sum or last
 --   similarity: cosine, clipped, angular or abs
+--   unit_norm_per_site: Each site's part of a vector is scaled to norm 1
+--   errors: Error nodes are columns of the vectors too
+--   svd_cut: Share of ‖X‖² in the singular directions kept; 0: no SVD
 --   n_clusters: Clusters found
 --   n_contexts: Contexts clustered, zero vectors included
 --   n_zero: Contexts whose vector is zero (cluster −1)
@@ -14,7 +17,7 @@
 --   ari: Adjusted Rand index against the known rules
 --   nmi: Normalised mutual information with the known rules
 --   purity: Share of contexts whose rule is their cluster's commonest
---   silhouette: Mean silhouette (cosine) of a sample
+--   silhouette: Mean silhouette (cosine) of the contexts in clusters
 --   previous_ari: ARI against the known rules of clusters by the previous token
 --   previous_nmi: NMI against the known rules of clusters by the previous token
 --   previous_purity: PURITY against the known rules of clusters by the previous token
@@ -32,6 +35,9 @@ select
     metric,
     aggregation,
     similarity,
+    unit_norm_per_site,
+    errors,
+    svd_cut,
     n_clusters,
     n_contexts,
     n_zero,

@@ -1,4 +1,4 @@
--- what: A node with nonzero effect on the task's metric, mean over the train split.
+-- what: A node that the patch changes, with its effect on the metric; means over the train split.
 -- grain: one row per (study, task, method, aggregation, pos, site, feature)
 -- columns:
 --   study: Study

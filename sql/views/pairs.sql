@@ -4,7 +4,7 @@
 --   study: Study
 --   task: Task
 --   split: train: discovery; test: evaluation
---   example: Number of the example in its split
+--   example: Number of the example, unique in its task
 --   clean_prefix: Clean prompt
 --   patch_prefix: Patched prompt; null for tasks without pairs
 --   clean_answer: Text of the clean answer token

@@ -19,7 +19,7 @@ from tests.interp.spliced import CLEAN, PATCH
 
 STUDY = """
 [model]
-source = "model"
+source = "./model"
 
 [corpus]
 files = ["*.jsonl"]

@@ -12,21 +12,27 @@ import pytest
 import torch
 
 from dagster_project import resources
-from dagster_project.assets import clusterings, context_features
+from dagster_project.assets import clusterings, context_features, pairs
+from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Stage, StageResult, StageRun
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import site_names
 from dagster_project.lake.schemas import TABLES
 from dagster_project.lake.store import Lake
+from dagster_project.provenance import Provenance
 from dagster_project.studies.study import (
     ClusteringSpec,
+    ClusterTasksSpec,
     ContextFeaturesSpec,
     ContextsSpec,
     CorpusSpec,
+    DictionariesSpec,
     ModelSpec,
     Study,
 )
+from tests.lake.frames import Row
+from tests.lake.frames import frame as table_frame
 
 STUDY = Study(
     name="small",
@@ -43,6 +49,11 @@ def dictionary(seed: int) -> SparseDictionary:
     draw = torch.Generator().manual_seed(seed)
     encoder, decoder = torch.randn(2, 32, 16, generator=draw)
     return SparseDictionary(encoder, torch.zeros(32), decoder / 8, torch.zeros(16), "topk", k=4)
+
+
+@pytest.fixture(autouse=True)
+def _no_model_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "model_content", lambda _: "tiny")
 
 
 @pytest.fixture
@@ -94,7 +105,9 @@ def put(lake: Lake, table: str, frame: pl.DataFrame, **keys: str) -> None:
 
 
 def run(stage: Stage, lake: Lake, partition: str, study: Study = STUDY) -> StageResult:
-    result = stage.compute(StageRun(study, lake, partition, "v2", lambda _: None))
+    limit = stage.shards(study) or None
+    shards = tuple(lake.partitions("tokens", "small")[:limit])
+    result = stage.compute(StageRun(study, lake, partition, "v2", lambda _: None, shards))
     assert {c.name for c in result.checks} == set(stage.checks)
     assert all(c.passed for c in result.checks), result.checks
     assert result.plot is not None
@@ -117,7 +130,65 @@ def test_the_stages_fill_their_tables(lake: Lake, aggregation: str) -> None:
     assert (figures["n_contexts"], figures["n_zero"]) == (2 * PER_SHARD, 2)
     keys = {"study": "small", "clustering": "three"}
     assert [lake.version(t, **keys) for t in clusterings.STAGE.tables] == ["v2"] * 3
-    assert lake.rows("clusterings", **keys) == 1
+    (row,) = lake.scan("clusterings", **keys).collect().to_dicts()
+    assert (row["unit_norm_per_site"], row["errors"], row["svd_cut"]) == (True, False, 0.0)
+
+
+def test_the_options_of_the_vectors_are_told(lake: Lake) -> None:
+    for shard in ("00000", "00001"):
+        run(context_features.STAGE, lake, shard)
+    spec = ClusteringSpec(n_clusters=3, unit_norm_per_site=False, errors=True, svd_cut=0.75)
+    run(clusterings.STAGE, lake, "three", replace(STUDY, clusterings={"three": spec}))
+    (row,) = lake.scan("clusterings", study="small", clustering="three").collect().to_dicts()
+    assert (row["unit_norm_per_site"], row["errors"], row["svd_cut"]) == (False, True, 0.75)
+
+
+def test_only_the_shards_that_contexts_are_taken_from_are_read(lake: Lake) -> None:
+    """A further shard leaves what is made of the first ones fresh, and out of the result."""
+    first, neurons = replace(STUDY.contexts, shards=1), DictionariesSpec(source="identity")
+    study = replace(STUDY, contexts=first, dictionaries=neurons)
+    put(lake, "shards", manifest(1))
+    before = versions(study, lake)
+    put(lake, "shards", manifest(2))
+    assert versions(study, lake) == before
+    assert versions(replace(STUDY, dictionaries=neurons), lake) != before
+    for shard in ("00000", "00001"):
+        run(context_features.STAGE, lake, shard)
+    chosen = lake.scan("contexts", study="small").filter(pl.col("doc_id") < 1_000_000).collect()
+    put(lake, "contexts", chosen.drop("study"))
+    assert run(clusterings.STAGE, lake, "three", study).figures["n_contexts"] == PER_SHARD
+
+
+def versions(study: Study, lake: Lake) -> list[str]:
+    """Expected versions of a clustering and of a cluster's pairs."""
+    found = Provenance(study, lake, STAGES)
+    return [
+        found.expected(clusterings.STAGE, "three"),
+        found.expected(pairs.STAGE, "three-0"),
+    ]
+
+
+def manifest(n: int) -> pl.DataFrame:
+    """The first n shards, as registered."""
+    numbers: list[Row] = [
+        {"shard": f"{i:05d}", "ordinal": i, "content_hash": str(i)} for i in range(n)
+    ]
+    return table_frame("shards", numbers)
+
+
+def test_cluster_tasks_are_by_size_then_by_number(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever order the rows come."""
+    sizes = {-1: 50, **{cluster: 2 if cluster % 2 else 7 for cluster in range(40)}}
+    order = np.random.default_rng(0).permutation(list(sizes)).tolist()
+    rows = table_frame("clusters", [{"cluster": c, "size": sizes[c]} for c in order])
+    monkeypatch.setattr(Lake, "scan", lambda *_, **__: rows.lazy())
+    study = replace(STUDY, cluster_tasks=ClusterTasksSpec(clustering="three"))
+    expected = [*range(0, 40, 2), *range(1, 40, 2)]
+    found = Provenance(study, lake, STAGES)
+    assert found.cluster_tasks() == [f"three-{cluster}" for cluster in expected]
+    assert found.cluster_tasks(2) == ["three-0", "three-2"]
 
 
 def test_a_file_is_sorted_by_site_and_feature(lake: Lake) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +26,7 @@ torch.set_num_threads(1)
 
 STUDY = """
 [model]
-source = "model"
+source = "./model"
 
 [corpus]
 files = ["*.jsonl"]
@@ -55,6 +56,8 @@ def taught() -> LanguageModel:
 def study(tmp_path: Path, taught: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.setattr(resources, "model", lambda _: taught)
     monkeypatch.setattr(resources, "model_content", lambda _: "tiny")
+    monkeypatch.setattr(resources, "tokenizer", lambda _: taught.tokenizer)
+    monkeypatch.setattr(resources, "n_vocab", lambda _: taught.n_vocab)
     file = tmp_path / "tiny.toml"
     file.write_text(STUDY)
     return read_study(file)
@@ -143,6 +146,18 @@ def test_what_new_and_changed_files_make_stale(study: Study) -> None:
     write(study, "a.jsonl", [*SENTENCES[:4], *SENTENCES[20:24]])
     materialize(study, corpus.STAGE)
     assert stale(study, documents.STAGE) == ["00001", "00002"]
+
+
+def test_equal_bytes_that_are_read_otherwise_are_other_documents(study: Study) -> None:
+    study = replace(study, corpus=replace(study.corpus, files=("a.*",), separator=""))
+    write(study, "a.jsonl", SENTENCES[:2])
+    lines = (study.file.parent / "a.jsonl").read_bytes()
+    (study.file.parent / "a.txt").write_bytes(lines)
+    materialize(study, corpus.STAGE)
+    assert scan(study, "shards")["content_hash"].n_unique() == 1
+    provenance = Provenance(study, Lake(study.file.parent / "lake"), STAGES)
+    versions = [provenance.expected(documents.STAGE, shard) for shard in ("00000", "00001")]
+    assert versions[0] != versions[1]
 
 
 def test_a_file_that_changes_or_goes_after_registration(study: Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -61,20 +62,25 @@ def with_source(study: Study, source: str, **changes: object) -> Study:
     return replace(study, dictionaries=spec)
 
 
+def make(study: Study, lake: Lake, version: str = "v") -> StageResult:
+    """Compute, and mark as what materializes the stage does."""
+    result = dictionaries.compute(run(study, lake, version))
+    lake.mark("dictionaries", study.name, version)
+    return result
+
+
 def passed(result: StageResult) -> bool:
     return bool(result.checks) and all(check.passed for check in result.checks)
 
 
 def test_trained_dictionaries_are_stored_and_measured(study: Study, lake: Lake) -> None:
-    assert dictionaries.stored_version(study, lake) is None
     with pytest.raises(DictionaryError, match="materialize the stage"):
         resources.dictionaries(study, lake)
-    result = dictionaries.compute(run(study, lake))
-    assert passed(result)
-    assert dictionaries.stored_version(study, lake) == "v"
-    folder = dictionaries.folder(study, lake)
+    result = make(study, lake)
+    folder = dictionaries.weights(lake, "v")
     sites = ["attn_0", "attn_1", "embed", "mlp_0", "mlp_1", "resid_0", "resid_1"]
-    assert {p.name for p in folder.iterdir()} == {*sites, "index.json"}
+    assert {p.name for p in folder.iterdir()} == set(sites)
+    assert [p.name for p in folder.parent.iterdir()] == ["version=v"]
     assert result.plot
     assert 0.5 < float(str(result.figures["training_fve"])) < 1
 
@@ -109,8 +115,9 @@ def test_a_killed_training_is_taken_up_again(
     monkeypatch.setattr(Checkpoint.__new__, "__defaults__", (0.0,))
     monkeypatch.setattr(activation_rounds, "ROUND_BYTES", 0)  # four batches a round
     dictionaries.compute(run(study, lake))
-    folder = dictionaries.folder(study, lake)
+    folder = dictionaries.weights(lake, "v")
     files = {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    shutil.rmtree(folder)
     whole = activation_rounds.rounds
 
     def two_rounds(*arguments: object) -> Iterator[object]:
@@ -121,8 +128,7 @@ def test_a_killed_training_is_taken_up_again(
     with pytest.raises(KeyboardInterrupt):
         dictionaries.compute(run(study, lake))
     monkeypatch.setattr(activation_rounds, "rounds", whole)
-    assert dictionaries.stored_version(study, lake) is None
-    assert (folder / "checkpoint.safetensors").is_file()
+    assert [p.name for p in folder.parent.iterdir()] == ["version=v.checkpoint.safetensors"]
     dictionaries.compute(run(study, lake))
     assert {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()} == files
 
@@ -131,7 +137,7 @@ def test_neurons_need_no_tokens(study: Study, lake: Lake) -> None:
     neurons = with_source(study, "identity", sites=("resid_1", "embed"))
     assert dictionaries.STAGE.needs is not None
     assert dictionaries.STAGE.needs(neurons, "") == ("model",)
-    assert passed(dictionaries.compute(run(neurons, lake)))
+    make(neurons, lake)
     assert passed(dictionary_quality.compute(run(neurons, lake)))
     rows = lake.scan("dictionaries", study=study.name).collect()
     assert rows["site"].to_list() == ["embed", "resid_1"]
@@ -144,18 +150,18 @@ def test_a_folder_is_read_and_its_content_is_the_version(
 ) -> None:
     dictionaries.compute(run(study, lake))
     copy = tmp_path / "mine"
-    dictionaries.folder(study, lake).rename(copy)
+    dictionaries.weights(lake, "v").rename(copy)
     mine = with_source(study, str(copy))
-    assert passed(dictionaries.compute(run(mine, lake, "w")))
-    assert dictionaries.stored_version(mine, lake) == "w"
+    make(mine, lake, "w")
     assert resources.dictionaries(mine, lake)["mlp_0"].n_features == 32
     assert dictionaries.STAGE.content is not None
     before = dictionaries.STAGE.content(mine, lake, "")
+    reads = dictionary_quality.STAGE.reads  # equal content elsewhere: the column tells where
+    assert reads(mine, "") != reads(with_source(study, str(tmp_path / "other")), "")
     (copy / "mlp_0" / "dictionary.safetensors").write_bytes(b"")
     assert dictionaries.STAGE.content(mine, lake, "") != before
     with pytest.raises(DictionaryError, match=r"mlp_0/dictionary\.safetensors"):
         dictionaries.compute(run(mine, lake, "x"))
-    assert dictionaries.stored_version(mine, lake) is None
 
 
 def test_refusals_name_file_and_key(study: Study, lake: Lake) -> None:
@@ -165,3 +171,14 @@ def test_refusals_name_file_and_key(study: Study, lake: Lake) -> None:
         dictionaries.compute(run(with_source(study, "train", sites=("mlp_2",)), lake))
     with pytest.raises(StudyError, match=r"dictionaries.held_out_tokens must be fewer than"):
         dictionaries.compute(run(with_source(study, "train", held_out_tokens=10**6), lake))
+
+
+def test_studies_that_agree_share_what_one_has_trained(
+    study: Study, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(study, lake)
+    monkeypatch.setattr(dictionaries, "train", None)  # would be called
+    twin = replace(study, name="twin")
+    make(twin, lake)
+    ours, theirs = (resources.dictionaries(s, lake)["mlp_0"] for s in (study, twin))
+    assert ours.bias.equal(theirs.bias)

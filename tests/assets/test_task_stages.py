@@ -12,6 +12,7 @@ import pytest
 from dagster_project import resources
 from dagster_project.assets import faithfulness, node_effects, pairs
 from dagster_project.assets.stage import Stage, StageResult, StageRun
+from dagster_project.interp import neurons
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.text_pairs import PairError
 from dagster_project.lake.store import Lake
@@ -20,7 +21,7 @@ from tests.interp.ablation_cases import random_dictionaries
 
 STUDY = """
 [model]
-source = "model"
+source = "./model"
 [corpus]
 files = ["*.jsonl"]
 [contexts]
@@ -36,7 +37,6 @@ fills = [["girl", "boy"], ["dog", "cat"], ["dogs", "cats"]]
 answers = [" was", " saw"]
 [tasks.file]
 train = "pairs.jsonl"
-test_share = 0.0
 [node_effects]
 method = "attrib"
 bootstrap = 0
@@ -59,20 +59,23 @@ PAIR = {
 def study(tmp_path: Path) -> Study:
     (tmp_path / "tiny.toml").write_text(STUDY)
     (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIR))
-    return read_study(tmp_path / "tiny.toml")
+    study = read_study(tmp_path / "tiny.toml")
+    none_held_out = replace(study.tasks["file"], test_share=0.0)  # no TOML can ask for it
+    return replace(study, tasks={**study.tasks, "file": none_held_out})
 
 
 @pytest.fixture
 def lake(tmp_path: Path, tiny_llama: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> Lake:
     dictionaries = random_dictionaries(tiny_llama)
     monkeypatch.setattr(resources, "model", lambda _: tiny_llama)
+    monkeypatch.setattr(resources, "tokenizer", lambda _: tiny_llama.tokenizer)
     monkeypatch.setattr(resources, "dictionaries", lambda *_: dictionaries)
     return Lake(tmp_path / "lake")
 
 
 def compute(stage: Stage, study: Study, lake: Lake, task: str) -> StageResult:
     """A stage's result; its checks are those it declares."""
-    result = stage.compute(StageRun(study, lake, task, "v1", lambda _: None))
+    result = stage.compute(StageRun(study, lake, task, "v1", lambda _: None, ("00000",)))
     assert {check.name for check in result.checks} == set(stage.checks)
     return result
 
@@ -157,6 +160,17 @@ def test_faithfulness_of_a_task(study: Study, lake: Lake, task: str) -> None:
     assert len(rows) == 3 * (5 + 5 + 2 * 4)
     assert rows["split"].unique().to_list() == ["test"]
     assert rows.filter(selection="threshold")["value"].unique().to_list() == [0.1]
+
+
+def test_neurons_are_computed_only_where_they_are_wanted(
+    study: Study, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in (pairs.STAGE, node_effects.STAGE):
+        compute(stage, study, lake, "verb")
+    monkeypatch.setattr(neurons, "neuron_effects", lambda *_: pytest.fail("neurons are computed"))
+    spec = replace(study.faithfulness, units=("feature",))
+    compute(faithfulness.STAGE, replace(study, faithfulness=spec), lake, "verb")
+    assert read(lake, "faithfulness", "verb")["unit"].unique().to_list() == ["feature"]
 
 
 def test_a_wrong_full_set_fails_its_check(study: Study, lake: Lake) -> None:

@@ -33,15 +33,31 @@ def test_shares_solved_by_hand() -> None:
             "effect": [1.0, -1.0, -2.0],
         }
     )
-    found = shares(nodes)
+    found = shares(nodes, ["embed", "resid_0"])
     assert found.feature_share == pytest.approx(0.5)
     assert found.writer_ratio == pytest.approx(0.5)
     assert found.interestingness == pytest.approx(1 / 2.7616, abs=1e-4)
 
 
+def test_sites_without_a_kept_node_share_in_the_softmax() -> None:
+    # A_u = (1, 0, 0, 1) and E_u = (0, 0, 0, 2) at embed, attn_0, mlp_0 and resid_0:
+    # A = 2e / (2e + 2) = 0.731059, E = 2e² / (e² + 3) = 1.422470; A / (A + E) = 0.339470.
+    nodes = pl.DataFrame(
+        {
+            "site": ["embed", "resid_0", "resid_0"],
+            "feature": [3, 4, -1],
+            "effect": [1.0, -1.0, -2.0],
+        }
+    )
+    found = shares(nodes, ["embed", "attn_0", "mlp_0", "resid_0"])
+    assert found.interestingness == pytest.approx(0.339470, abs=1e-6)
+    assert found.feature_share == pytest.approx(0.5)
+    assert found.writer_ratio == pytest.approx(0.5)
+
+
 def test_an_empty_circuit_has_no_shares() -> None:
     schema = {"site": pl.String, "feature": pl.Int32, "effect": pl.Float32}
-    assert shares(pl.DataFrame(schema=schema)) == (None, None, None)
+    assert shares(pl.DataFrame(schema=schema), ["embed", "mlp_0"]) == (None, None, None)
 
 
 def test_total_effect_is_that_of_the_whole_prompt(any_model: LanguageModel) -> None:

@@ -20,7 +20,7 @@ from dagster_project.interp.corpus import (
     read_rows,
     shards_of,
 )
-from dagster_project.interp.sources import HUB, CorpusError, Source, source_at
+from dagster_project.interp.sources import HUB, CorpusError, Row, Source, source_at
 from dagster_project.studies.study import CorpusSpec
 
 EMPTY = MANIFEST.to_frame()
@@ -148,6 +148,35 @@ def test_hub_stream_is_read_up_to_max_shards(tmp_path: Path) -> None:
     more = extend(manifest, [source], rows_per_shard=2, max_shards=10)
     assert more["rows"].to_list() == [2, 2, 2, 2, 1]
     assert more.head(2).equals(manifest.head(2))
+
+
+def test_a_hub_stream_at_a_revision_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    lines = [Row(f"t{i}".encode(), None) for i in range(9)]
+    monkeypatch.setattr(Source, "rows", lambda *_: iter(lines))
+
+    def extended(manifest: pl.DataFrame, revision: str, max_shards: int) -> pl.DataFrame:
+        told.clear()
+        source = source_at(f"{HUB}some/set", CorpusSpec(revision=revision))
+        return extend(manifest, [source], 2, max_shards, told.append)
+
+    manifest = extended(EMPTY, "abc", 3)
+    assert told == [2, 2, 2]
+    assert extended(manifest, "abc", 3).equals(manifest)
+    assert not told
+    extended(manifest, "def", 3)  # another revision
+    assert told == [2, 2, 2]
+    whole = extended(manifest, "abc", 9)  # more shards
+    assert told == [2, 2, 2, 2, 1]
+    extended(whole, "abc", 9)  # the set has no more
+    assert not told
+
+
+def test_a_local_folder_in_place_of_a_hub_set_is_always_read(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"text": "a"}\n')
+    assert not source_at(f"{HUB}{tmp_path}", CorpusSpec(revision="abc")).pinned
+    assert source_at(f"{HUB}some/set", CorpusSpec(revision="abc")).pinned
+    assert not source_at(f"{HUB}some/set", CorpusSpec()).pinned
 
 
 LINES = st.lists(st.sampled_from("abc"), max_size=7)

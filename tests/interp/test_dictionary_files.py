@@ -304,6 +304,15 @@ def test_neither_folder_nor_hub_id_is_an_error(tmp_path: Path) -> None:
         find_root(tmp_path / "nowhere", "not/a/hub/id", "")
 
 
+@pytest.mark.parametrize("source", ["./some", "../some", "/some", "~/some"])
+def test_the_hub_is_not_asked_for_a_path(
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(DictionaryError, match="nowhere: expected a folder of dictionaries"):
+        find_root(tmp_path / "nowhere", source, "")
+
+
 def test_a_missing_root_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DictionaryError, match="a folder of dictionaries, found none"):
         load_site(tmp_path / "nowhere", "embed", D_MODEL)

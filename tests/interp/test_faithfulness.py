@@ -10,14 +10,15 @@ import polars as pl
 import pytest
 import torch
 
-from dagster_project.interp.ablation import Task
+from dagster_project.interp import faithfulness as module
+from dagster_project.interp.ablation import Task, Values, ablation_values
 from dagster_project.interp.bootstrap import resampling_weights
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.faithfulness import faithfulness, from_layer
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.neurons import neuron_effects
 from dagster_project.interp.sites import site_names
-from dagster_project.studies.study import FaithfulnessSpec, NodeEffectsSpec
+from dagster_project.studies.study import Ablation, FaithfulnessSpec, NodeEffectsSpec
 from tests.interp.ablation_cases import N_FEATURES, random_dictionaries, random_pairs
 
 SPEC = FaithfulnessSpec(
@@ -120,6 +121,22 @@ def test_units_that_are_not_asked_for_are_not_computed(tiny_neox: LanguageModel)
     rows = _rows(tiny_neox, random_pairs([4, 3]), spec, per_position=False)
     assert rows["unit"].unique().to_list() == ["random"]
     assert rows["start_layer"].unique().to_list() == [1]
+
+
+def test_ablation_values_are_not_computed_where_only_neurons_are_asked_for(
+    tiny_neox: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[str]] = []
+
+    def values(ablation: Ablation, task: Task) -> Values:
+        asked.append({type(d).__name__ for d in task.dictionaries.values()})
+        return ablation_values(ablation, task)
+
+    monkeypatch.setattr(module, "ablation_values", values)
+    spec = replace(SPEC, units=("neuron",), ablations=("mean",))
+    rows = _rows(tiny_neox, random_pairs([4, 3]), spec, per_position=False)
+    assert asked == [{"IdentityDictionary"}]
+    assert rows["unit"].unique().to_list() == ["neuron"]
 
 
 def test_bootstrap_intervals_hold_the_estimate(tiny_llama: LanguageModel) -> None:

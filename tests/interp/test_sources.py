@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import polars as pl
@@ -13,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.interp import sources
-from dagster_project.interp.sources import HUB, CorpusError, Source, find_sources, source_at
+from dagster_project.interp.documents import MalformedError, parse
+from dagster_project.interp.sources import (
+    HUB,
+    TOO_LONG,
+    CorpusError,
+    Source,
+    find_sources,
+    source_at,
+)
 from dagster_project.studies.study import CorpusSpec
 
 SPEC = CorpusSpec()
@@ -64,6 +73,41 @@ def test_splitting_does_not_depend_on_chunks(parts: list[bytes], chunk: int) -> 
     for row in found:
         assert row.first_byte is not None
         assert whole[row.first_byte :].startswith(row.raw)
+
+
+@given(
+    parts=st.lists(st.binary(max_size=20).filter(lambda b: b";" not in b), max_size=8),
+    chunk=st.integers(1, 5),
+    limit=st.integers(0, 12),
+)
+def test_a_row_that_is_too_long_is_passed_over(parts: list[bytes], chunk: int, limit: int) -> None:
+    whole = b";;".join(parts) + b";;"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "CHUNK", chunk)
+        patch.setattr(sources, "MAX_ROW", limit)
+        found = list(sources._split(io.BytesIO(whole), b";;", 0))
+    expected = [TOO_LONG if len(part) > limit else part for part in parts]
+    assert [row.raw for row in found] == (expected or [b""])
+    starts = [sum(len(p) + 2 for p in parts[:i]) for i in range(max(1, len(parts)))]
+    assert [row.first_byte for row in found] == starts
+
+
+@pytest.mark.parametrize("end", [b"", b"\nnext\n"])
+def test_a_row_without_an_end_takes_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    monkeypatch.setattr(sources, "MAX_ROW", 1 << 20)
+    file = tmp_path / "bomb.jsonl.zst"
+    file.write_bytes(zstandard.ZstdCompressor().compress(b"0" * (64 << 20) + end))
+    tracemalloc.start()
+    found = raws(source_at(str(file), SPEC))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [TOO_LONG, *([b"next"] if end else [])]
+    assert peak < 16 << 20
+    for name in ("a.jsonl", "a.txt"):
+        with pytest.raises(MalformedError):
+            parse(TOO_LONG, source_at(name, SPEC))
 
 
 def test_compressed_lines_in_several_frames(tmp_path: Path) -> None:

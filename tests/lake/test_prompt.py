@@ -41,6 +41,22 @@ def test_one_statement(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     assert output.splitlines()[-1] == "1 row"
 
 
+def test_corpus_text_does_not_steer_the_terminal(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "a\x1b[31m\r\t\x9b\u202eb\u2066\u200d\n"
+    assert prompt.visible(hostile) == r"a\x1b[31m\r\t\x9b\u202eb\u2066\u200d\n"
+    assert prompt.visible("naïve − 日本 🙂") == "naïve − 日本 🙂"
+    text = " || ".join(f"chr({ord(c)})" for c in hostile)
+    for value in (text, f"[{text}]", f"{{'key': {text}}}"):
+        assert ask(lake, "-c", f"select {value} as text") == 0
+    assert ask(lake, "-c", f"select cast({text} as integer)") == 1  # the error quotes the text
+    assert ask(lake, "-c", f'select 1 as "{hostile}"') == 0
+    output = "".join(capsys.readouterr())
+    assert r"\x1b[31m" in output
+    assert not set(hostile) & set(output) - {"a", "b", "[", "3", "1", "m", "\n"}
+
+
 def test_several_statements_and_long_results(
     lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 
 from dagster_project.lake import writer
 from dagster_project.lake.schemas import TABLES
-from dagster_project.lake.store import Lake, LakeError, SchemaError
+from dagster_project.lake.store import Held, Lake, LakeError, SchemaError
 from tests.lake.frames import frame, losses, put
 
 
@@ -167,14 +167,25 @@ def test_where_links_are_impossible_it_is_copied(
     assert lake.rows("losses", study="t") == 1
 
 
-def test_what_is_set_aside_is_kept_but_not_read(lake: Lake) -> None:
-    write(lake, losses(1, 0.5))
-    kept = lake.set_aside("losses", study="s", shard="00000")
-    assert pq.read_metadata(kept).num_rows == 1
-    assert lake.version("losses", study="s", shard="00000") is None
+def test_what_is_held_is_committed_or_set_aside(lake: Lake) -> None:
+    held: list[Held] = []
+    for value in (0.5, 1.5):
+        with lake.held_writer(held, "losses", "v1", study="s", shard="00000") as out:
+            out.append(losses(1, value))
     assert lake.rows("losses") == 0
-    write(lake, losses(1, 2.0))
-    assert lake.scan("losses").collect()["loss"].to_list() == [2.0]
+    first, second = held
+    kept = first.set_aside()
+    second.commit()
+    assert pq.read_metadata(kept).num_rows == first.rows == 1
+    assert lake.scan("losses").collect()["loss"].to_list() == [1.5]
+
+
+def test_marks_of_stages_without_tables(lake: Lake) -> None:
+    assert lake.marked("model", "s") is None
+    lake.mark("model", "s", "v1")
+    lake.mark("model", "s", "v2")
+    assert lake.marked("model", "s") == "v2"
+    assert lake.marked("model", "t") is None
 
 
 def test_folders_for_files_that_are_not_tables(lake: Lake) -> None:

@@ -4,16 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from dagster_project.interp.model import ModelError
+from dagster_project.resources import model_source, tokenizer
 from dagster_project.studies.parsing import StudyError
 from dagster_project.studies.registry import load_studies
 from dagster_project.studies.study import ClusteringSpec, Study, read_study
 
 MINIMAL = """
 [model]
-source = "folder"
+source = "./folder"
 [corpus]
 files = ["*.jsonl"]
 """
+TASK = "templates = ['The {}']\nfills = [['a', 'b']]\nanswers = ['x', 'y']"
 
 
 def study_of(folder: Path, text: str, name: str = "mine") -> Study:
@@ -66,6 +69,55 @@ def test_nested_tables_become_dataclasses(tmp_path: Path) -> None:
         ),
         ("[tasks.'a/b']\ntrain = 'x'", "tasks", "letters", '"a/b"'),
         ("[dictionaries.train]\nk = 0", "dictionaries.train.k", "at least 1", "0"),
+        ("name = 'other'", "name", "one of the keys ['circuits', 'cluster_tasks'", '"name"'),
+        ("file = 'x'", "file", "one of the keys", '"file"'),
+        ("[tokens]\nmax_tokens = 65537", "tokens.max_tokens", "at most 65536", "65537"),
+        ("[contexts]\nseed = -1", "contexts.seed", "at least 0", "-1"),
+        ("[node_effects]\nseed = -1", "node_effects.seed", "at least 0", "-1"),
+        ("[dictionaries.train]\nseed = 4294967296", "dictionaries.train.seed", "at most", "42"),
+        ("[clusterings.a]\nn_clusters = 2\nseed = -1", "clusterings.a.seed", "at least 0", "-1"),
+        ("[faithfulness]\nunits = []", "faithfulness.units", "a non-empty list", "[]"),
+        ("[faithfulness]\nablations = []", "faithfulness.ablations", "a non-empty list", "[]"),
+        ("[faithfulness]\nerrors = []", "faithfulness.errors", "a non-empty list", "[]"),
+        ("[faithfulness]\nsizes = [1, 1]", "faithfulness.sizes", "without repeats", "[1, 1]"),
+        ("[faithfulness]\nthresholds = [1, 1.0]", "faithfulness.thresholds", "repeats", "[1, 1.0]"),
+        (
+            "[dictionaries]\nsites = ['a', 'a']",
+            "dictionaries.sites",
+            "without repeats",
+            "['a', 'a']",
+        ),
+        (
+            "[faithfulness]\nunits = ['feature', 'feature']",
+            "faithfulness.units",
+            "without repeats",
+            "['feature', 'feature']",
+        ),
+        (
+            f"[tasks.t]\n{TASK}\ntest_share = 0",
+            "tasks.t.test_share",
+            "above 0 where no test file is given",
+            "0.0",
+        ),
+        (
+            "[clusterings.a]\nn_clusters = 2\n[cluster_tasks]\nclustering = 'a'\ntest_share = 0",
+            "cluster_tasks.test_share",
+            "above 0",
+            "0.0",
+        ),
+        (
+            f"[clusterings.a]\nn_clusters = 2\n[cluster_tasks]\nclustering = 'a'\n"
+            f"[tasks.a-1]\n{TASK}",
+            "tasks.a-1",
+            "a name that no cluster of a can have",
+            '"a-1"',
+        ),
+        (
+            "[dictionaries]\nsource = 'some/set'",
+            "dictionaries.revision",
+            'dictionaries.source "some/set" is no folder',
+            "nothing",
+        ),
     ],
 )
 def test_an_error_names_key_expected_and_found(
@@ -96,10 +148,43 @@ def test_a_study_without_model_or_corpus_is_refused(tmp_path: Path, text: str, k
     assert caught.value.key == key
 
 
+@pytest.mark.parametrize("revision", ["", "revision = ' '\n"])
+@pytest.mark.parametrize("table", ["model", "corpus"])
+def test_what_the_hub_holds_needs_a_revision(tmp_path: Path, table: str, revision: str) -> None:
+    tables = {
+        "model": "[model]\nsource = 'some/thing'\n",
+        "corpus": "[corpus]\nhub = 'some/thing'\nmax_shards = 1\n",
+    }
+    given = {name: f"{text}revision = 'abc'\n" for name, text in tables.items()}
+    assert study_of(tmp_path, "".join(given.values())).model.revision == "abc"
+    with pytest.raises(StudyError) as caught:
+        study_of(tmp_path, "".join({**given, table: tables[table] + revision}.values()))
+    assert caught.value.key == f"{table}.revision"
+    assert f"is no folder ({tmp_path / 'some/thing'}) and so a hub id" in str(caught.value)
+    (tmp_path / "some/thing").mkdir(parents=True)
+    study_of(tmp_path, "".join(tables.values()))
+
+
+@pytest.mark.parametrize("source", ["./absent", "../absent", "/absent", "~/absent"])
+def test_what_is_written_like_a_path_is_no_hub_id(tmp_path: Path, source: str) -> None:
+    study = study_of(tmp_path, MINIMAL.replace("./folder", source))
+    assert model_source(study) == str(study.path(source))
+    with pytest.raises(ModelError, match="neither a folder with a model nor within reach"):
+        tokenizer(study)
+
+
+def test_a_task_may_hold_nothing_out_where_a_test_file_is_given(tmp_path: Path) -> None:
+    task = "[tasks.t]\ntrain = 'a'\ntest = 'b'\ntest_share = 0\n"
+    assert study_of(tmp_path, MINIMAL + task).tasks["t"].test_share == 0
+    with pytest.raises(StudyError, match=r"tasks\.t\.test_share must be above 0"):
+        study_of(tmp_path, MINIMAL + task.replace("test = 'b'\n", ""))
+
+
 def test_the_shipped_studies_load() -> None:
     found = load_studies()
     assert not found.errors
     assert {"pythia-70m", "gemma-2-2b"} <= set(found.studies)
+    assert all(len(study.model.revision) == 40 for study in found.studies.values())  # a commit
 
 
 def test_a_faulty_study_is_reported_and_the_others_load(

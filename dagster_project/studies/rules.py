@@ -1,0 +1,98 @@
+"""Rules of a study that span several keys. Each raises a StudyError that names one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dagster_project.studies.parsing import StudyError
+
+if TYPE_CHECKING:
+    from dagster_project.studies.study import Study, TaskSpec
+
+
+def is_path(source: str) -> bool:
+    """Whether a source is written like a path: then it is a folder, never a hub id."""
+    return source.startswith((".", "/", "~"))
+
+
+def check(study: Study) -> None:
+    """All rules. Raises StudyError."""
+    if not (study.name.isascii() and study.name.replace("-", "_").isidentifier()):
+        raise StudyError(study.file, "file name", "letters a-z, digits, - and _", study.name)
+    _check_corpus(study)
+    _check_revisions(study)
+    for name in (*study.tasks, *study.clusterings):
+        if not name.replace("-", "_").isidentifier():
+            raise StudyError(study.file, "tasks and clusterings", "letters, digits, - and _", name)
+    _check_cluster_tasks(study)
+    for name, task in study.tasks.items():
+        _check_task(study.file, f"tasks.{name}", task)
+
+
+def _check_corpus(study: Study) -> None:
+    corpus = study.corpus
+    if bool(corpus.files) == bool(corpus.hub):
+        found = "both" if corpus.hub else "none"
+        raise StudyError(study.file, "corpus", "either files or hub", found)
+    if corpus.hub and not corpus.max_shards:
+        raise StudyError(study.file, "corpus.max_shards", "a positive integer with corpus.hub", 0)
+
+
+def _check_revisions(study: Study) -> None:
+    """Whatever comes from the hub has a revision: a data version cannot see a branch move."""
+    sources = [
+        ("model", "source", study.model.source, study.model.revision),
+        ("corpus", "hub", study.corpus.hub, study.corpus.revision),
+    ]
+    dictionaries = study.dictionaries
+    if dictionaries.source not in ("train", "identity"):
+        sources.append(("dictionaries", "source", dictionaries.source, dictionaries.revision))
+    for table, key, source, revision in sources:
+        if not source or revision.strip() or is_path(source) or study.path(source).is_dir():
+            continue
+        expected = (
+            f'given (a commit\'s hash), since {table}.{key} "{source}" is no folder '
+            f"({study.path(source)}) and so a hub id, whose default branch moves"
+        )
+        raise StudyError(study.file, f"{table}.revision", expected, None)
+
+
+def _check_cluster_tasks(study: Study) -> None:
+    spec = study.cluster_tasks
+    if not spec.clustering:
+        return
+    if spec.clustering not in study.clusterings:
+        expected = f"one of clusterings {sorted(study.clusterings)}"
+        raise StudyError(study.file, "cluster_tasks.clustering", expected, spec.clustering)
+    if not spec.test_share:
+        raise StudyError(study.file, "cluster_tasks.test_share", "above 0", spec.test_share)
+    for name in study.tasks:
+        clustering, _, cluster = name.rpartition("-")
+        if clustering == spec.clustering and cluster.isdecimal():
+            expected = f"a name that no cluster of {clustering} can have"
+            raise StudyError(study.file, f"tasks.{name}", expected, name)
+
+
+def _check_task(file: Path, key: str, task: TaskSpec) -> None:
+    if bool(task.train) == bool(task.templates):
+        found = "both" if task.train else "none"
+        raise StudyError(file, key, "either train (a JSONL file) or templates", found)
+    if not task.test and not task.test_share:
+        expected = "above 0 where no test file is given"
+        raise StudyError(file, f"{key}.test_share", expected, task.test_share)
+    if task.templates:
+        _check_templates(file, key, task)
+
+
+def _check_templates(file: Path, key: str, task: TaskSpec) -> None:
+    if len(task.answers) != 2:
+        raise StudyError(file, f"{key}.answers", "two continuations", list(task.answers))
+    for template in task.templates:
+        if template.count("{}") != 1:
+            raise StudyError(file, f"{key}.templates", "one {} in each template", template)
+    for fill in task.fills:
+        if len(fill) != 2:
+            raise StudyError(file, f"{key}.fills", "[clean, patch] words", list(fill))
+    if not task.fills:
+        raise StudyError(file, f"{key}.fills", "at least one [clean, patch]", [])
