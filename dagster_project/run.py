@@ -146,9 +146,7 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
             failure = event.step_failure_data
             if failure.user_failure_data and failure.user_failure_data.description:
                 return failure.user_failure_data.description
-            error = failure.error
-            while error is not None and error.cause is not None:
-                error = error.cause
+            error = failure.error and (failure.error.cause or failure.error)  # the asset's own
             return error.message.strip() if error else "failed"
     return "failed"
 

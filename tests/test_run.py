@@ -156,6 +156,18 @@ def test_a_change_makes_stale_only_what_reads_it(
         file.write_text(text)
 
 
+def test_a_fault_is_told_in_the_words_of_whoever_found_it(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    file = write_tiny_study(tmp_path)
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with pytest.raises(RunError, match="tiny/model: .*model: neither a folder with a model nor"):
+        run(file, tmp_path / "lake", instance, "model")
+    (tmp_path / "corpus" / "0.jsonl").write_text("no document\n" * 200)
+    with pytest.raises(RunError, match="tiny/documents 00000: .*expected at most 1.00%"):
+        run(file, tmp_path / "lake", instance, "corpus", "documents")
+
+
 def test_an_asset_refuses_stale_inputs(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     file = write_tiny_study(tmp_path)
     run(file, tmp_path / "lake", instance, "corpus", "model", "documents", "tokens")
