@@ -132,12 +132,20 @@ def runner(study: Study, root: str, instance: dg.DagsterInstance) -> Runner:
 
 
 def settle_abandoned_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs of a process that was killed as failed: nothing else would ever end them."""
+    """Mark runs of a process that was killed as failed, and free the places in pools that ended
+    runs still hold: nothing else would, and the next run would wait for ever."""
     under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     for run in instance.get_runs(under_way):
         where, _, pid = run.tags.get(PROCESS_TAG, "").partition("~")
         if where == host() and not alive(int(pid)):
             instance.report_run_failed(run, message="The process of this run was killed.")
+    storage = instance.event_log_storage
+    for pool in storage.get_concurrency_keys():
+        info = storage.get_concurrency_info(pool)
+        for run_id in info.active_run_ids | info.pending_run_ids:
+            found = instance.get_run_by_id(run_id)
+            if found is None or found.is_finished:  # its places would be taken for ever
+                storage.free_concurrency_slots_for_run(run_id)
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from dagster_project.run import PROCESS_TAG, RunError, Runner, runner, settle_ab
 from dagster_project.studies.study import read_study
 from tests.conftest import write_tiny_study
 
+REPOSITORY = Path(__file__).parents[1]
 LATER = {"features", "feature_examples", "feature_logits"}  # tables that no stage fills yet
 FLOW = [t for stage in STAGES.values() for t in stage.tables]
 
@@ -161,10 +163,10 @@ def test_a_fault_is_told_in_the_words_of_whoever_found_it(
 ) -> None:
     file = write_tiny_study(tmp_path)
     (tmp_path / "model" / "config.json").write_text("{}")
-    with pytest.raises(RunError, match="tiny/model: .*model: neither a folder with a model nor"):
+    with pytest.raises(RunError, match=r"tiny/model: .*model: neither a folder with a model nor"):
         run(file, tmp_path / "lake", instance, "model")
     (tmp_path / "corpus" / "0.jsonl").write_text("no document\n" * 200)
-    with pytest.raises(RunError, match="tiny/documents 00000: .*expected at most 1.00%"):
+    with pytest.raises(RunError, match=r"tiny/documents 00000: .*expected at most 1\.00%"):
         run(file, tmp_path / "lake", instance, "corpus", "documents")
 
 
@@ -251,7 +253,7 @@ def test_a_killed_run_is_taken_up_again_and_gives_the_same(
     """Killed while it writes each of the tables in turn, then run to its end."""
     home, root = tmp_path / "dagster", tmp_path / "lake"
     home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    shutil.copy(REPOSITORY / ".dagster" / "dagster.yaml", home)  # with its pool of one place
     environment = os.environ | {
         "DAGSTER_HOME": str(home),
         "CIRCUIT_LAKE_ROOT": str(root),
@@ -262,7 +264,7 @@ def test_a_killed_run_is_taken_up_again_and_gives_the_same(
         folder = root / table
         killed_run(environment, log, lambda folder=folder: any(folder.rglob("*.tmp")))  # type: ignore[misc]
     command = [sys.executable, "-m", "dagster_project.run", "tiny"]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
     expected, found = snapshot(finished.runner.lake), snapshot(Lake(root))
     for table in FLOW:
         assert_frame_equal(found[table], expected[table])
