@@ -6,13 +6,15 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export CIRCUIT_LAKE_ROOT ?= $(CURDIR)/lake
 export OMP_WAIT_POLICY := passive
 
-.PHONY: test lint ui sql bench clean
+.PHONY: install test lint ui sql bench clean
 .DEFAULT_GOAL := test
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
+
+install: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/pytest

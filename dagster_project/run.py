@@ -68,9 +68,11 @@ class Runner:
         name = f"{keys[0].to_user_string()} {partition}".strip()
         failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
         if failed:
-            what = ", ".join(f"{e.asset_key.path[-1]}: {e.check_name}" for e in failed)
+            what = "; ".join(_failed_check(e) for e in failed)
             raise RunError(f"{name} failed a check: {what} (run {result.run_id})")
         if not result.success:
+            if _interrupted(result):
+                raise KeyboardInterrupt
             raise RunError(f"{name}: {_reason(result)} (run {result.run_id})")
 
     def due(self, chain: Sequence[Stage], partition: str) -> list[Stage]:
@@ -148,6 +150,19 @@ def settle_abandoned_runs(instance: dg.DagsterInstance) -> None:
                 storage.free_concurrency_slots_for_run(run_id)
 
 
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """The run ended because somebody stopped it; Dagster makes a step's failure of that."""
+    errors = [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
+    names = [error.cls_name for error in errors if error]
+    return any(name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt") for name in names)
+
+
+def _failed_check(evaluation: dg.AssetCheckEvaluation) -> str:
+    """The check's asset and name, and what it measured."""
+    figures = ", ".join(f"{name} = {m.value}" for name, m in evaluation.metadata.items())
+    return f"{evaluation.asset_key.path[-1]}: {evaluation.check_name} ({figures})"
+
+
 def _reason(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
@@ -179,19 +194,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     found = load_studies()
     for error in found.errors:
-        console.print(f"[red]{error}[/]")
+        _tell(console, str(error))
     if options.study not in found.studies:
         names = ", ".join(found.studies) or "none"
-        console.print(f'[red]There is no study "{options.study}". Studies: {names}.[/]')
+        _tell(console, f'There is no study "{options.study}". Studies: {names}.')
         return 2
     try:
         instance_home()
         with dg.DagsterInstance.get() as instance:
             runner(found.studies[options.study], options.root, instance).run(options.only, console)
     except RunError as error:
-        console.print(f"[red]{error}[/]")
+        _tell(console, str(error))
         return 1
+    except KeyboardInterrupt:
+        _tell(console, "Stopped. The same command goes on from here.")
+        return 130
     return 0
+
+
+def _tell(console: Console, text: str) -> None:
+    """An error as it is: its brackets are no markup, its lines are not cut."""
+    console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
