@@ -59,7 +59,6 @@ class NodeSet:
 
 
 NOTHING = NodeSet({})
-EVERYTHING = NodeSet({}, complement=True)
 
 
 def evaluate(task: Task, sets: Sequence[NodeSet], values: Values) -> Tensor:

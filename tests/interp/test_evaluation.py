@@ -11,7 +11,6 @@ from torch import Tensor
 from dagster_project.interp.ablation import Rows, SiteValues, Task, Values, ablation_values
 from dagster_project.interp.dictionary import Activation, IdentityDictionary, SparseDictionary
 from dagster_project.interp.evaluation import (
-    EVERYTHING,
     NOTHING,
     NodeSet,
     evaluate,
@@ -74,7 +73,7 @@ def test_kept_nodes_and_their_complement() -> None:
     assert features.tolist() == [[True, True, False, True]]
     assert errors.tolist() == [True]
     assert not replace(nodes, errors="remove").keeps("embed", 3, 4)[1].any()
-    assert EVERYTHING.keeps("mlp_0", 3, 4)[0].all()
+    assert NOTHING.others().keeps("mlp_0", 3, 4)[0].all()
     assert not NOTHING.keeps("mlp_0", 3, 4)[0].any()
 
 
@@ -93,7 +92,7 @@ def test_everything_and_nothing(
     """Everything kept gives the model, to the bit; nothing kept does not depend on the prompt."""
     examples, dictionaries = random_pairs(lengths), random_dictionaries(any_model)
     values = ablation_values(ablation, Task(any_model, dictionaries, examples, 64))
-    sets = [replace(s, errors=e) for s in (EVERYTHING, NOTHING) for e in ("default", "keep")]
+    sets = [replace(s, errors=e) for s in (NOTHING.others(), NOTHING) for e in ("default", "keep")]
     found = evaluate(Task(any_model, dictionaries, examples, 1000), sets, values)
     whole, kept_errors, nothing, _ = found
     task = Task(any_model, dictionaries, examples, 1000)
@@ -109,7 +108,7 @@ def test_neurons_keep_everything_too(any_model: LanguageModel) -> None:
     examples = random_pairs([4, 3])
     identities = {s: IdentityDictionary(16) for s in random_dictionaries(any_model)}
     values = ablation_values("mean", Task(any_model, identities, examples, 64))
-    sets = [replace(EVERYTHING, errors=errors) for errors in MODES]
+    sets = [replace(NOTHING.others(), errors=errors) for errors in MODES]
     found = evaluate(Task(any_model, identities, examples, 64), sets, values)
     expected = metric_of_model(Task(any_model, identities, examples, 64))
     for per_example in found:
