@@ -1,0 +1,59 @@
+"""Sequences of random words that repeat: only induction tells what comes (Olsson et al. 2022).
+
+3 to 24 distinct words, about log-uniform, are gone through two to six times. In each step of the
+first pass the sequence may start again, so its length shows only then. Several separators, none
+in half of the documents, since heads that copy bind to a format.
+"""
+
+from __future__ import annotations
+
+import math
+
+from dagster_project.embedded.pieces import Writer
+from dagster_project.embedded.words import Words
+
+SKILL = "induction"
+HEADERS = ("Repeat:", "Again:", "Echo:", "Sequence:", "Pattern:", "Round:")
+SEPARATORS = ("", ",", ";", " |", " -", " /", " and", " then")
+SHORTEST, LONGEST = 3, 24
+PASSES = 6
+
+
+def hazard(length: int) -> float:
+    """P(the sequence has this length | it has at least this length), log-uniform lengths."""
+    if length < SHORTEST:
+        return 0.0
+    if length >= LONGEST:
+        return 1.0
+    tail = math.log((LONGEST + 1) / length)
+    return math.log((length + 1) / length) / tail
+
+
+def write(w: Writer, words: Words) -> None:
+    w.say(w.one(HEADERS))
+    pool = words.content
+    chosen = [w.one(pool)]
+    seen = set(chosen)
+    w.say(f" {chosen[0]}")
+    separator = "" if w.happens(0.5) else w.one(SEPARATORS[1:])
+    while True:
+        if separator:
+            w.say(separator)
+        p = hazard(len(chosen))
+        if p and (p >= 1.0 or w.happens(p)):
+            break
+        chosen.append(w.other(pool, seen))
+        seen.add(chosen[-1])
+        w.say(f" {chosen[-1]}")
+    _passes(w, chosen, separator)
+
+
+def _passes(w: Writer, chosen: list[str], separator: str) -> None:
+    """The second pass, after a separator, and those that fit."""
+    for number in range(1, PASSES):
+        if number > 1 and not w.more:
+            break
+        for place, word in enumerate(chosen):
+            if separator and (place or number > 1):
+                w.say(separator)
+            w.bound(f" {word}", SKILL, "repeat")
