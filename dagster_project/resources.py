@@ -15,7 +15,7 @@ import dagster as dg
 
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import content_hash
-from dagster_project.studies.rules import is_path
+from dagster_project.studies.rules import EMBEDDED, is_path
 from dagster_project.studies.study import Device, Study
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dagster_project.interp.model import LanguageModel
 
 ROOT_VARIABLE = "CIRCUIT_LAKE_ROOT"
+WEIGHTS = Path(__file__).parent / "embedded" / "weights"
+"""The package's own model and dictionaries, in the folders `model` and `dictionaries`."""
 
 
 class LakeResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # has no value of its own
@@ -43,16 +45,28 @@ def default_root() -> str:
 
 
 def model_source(study: Study) -> str:
-    """The folder of a local model, absolute; else the hub id."""
+    """The folder of the package's or a local model, absolute; else the hub id."""
     source = study.model.source
+    if source == EMBEDDED:
+        return str(WEIGHTS / "model")
     local = study.path(source)
     return str(local) if local.is_dir() or is_path(source) else source
 
 
 def model_content(study: Study) -> str:
-    """What identifies the weights: the content of a local folder, or hub id and revision."""
+    """What identifies the weights: the content of a folder, or hub id and revision."""
     source = Path(model_source(study))
     return content_hash(source) if source.is_dir() else f"{source}@{study.model.revision}"
+
+
+def _present_source(study: Study) -> str:
+    """As `model_source`. Raises ModelError where the package's own model has not been made."""
+    from dagster_project.interp.model import ModelError
+
+    source = model_source(study)
+    if study.model.source == EMBEDDED and not Path(source).is_dir():
+        raise ModelError(f'model "{EMBEDDED}": expected the package\'s own in {source}, found none')
+    return source
 
 
 def device(study: Study) -> str:
@@ -70,9 +84,8 @@ def device(study: Study) -> str:
 def model(study: Study) -> LanguageModel:
     """The study's model, on its device; the last one loaded is kept."""
     spec = study.model
-    return _model(
-        model_source(study), model_content(study), spec.revision, spec.dtype, device(study)
-    )
+    source, content = _present_source(study), model_content(study)
+    return _model(source, content, spec.revision, spec.dtype, device(study))
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +99,7 @@ def _model(source: str, _content: str, revision: str, dtype: str, where: str) ->
 
 def tokenizer(study: Study) -> PreTrainedTokenizerBase:
     """The tokenizer of the study's model, which is not loaded. Raises ModelError."""
-    return _tokenizer(model_source(study), model_content(study), study.model.revision)
+    return _tokenizer(_present_source(study), model_content(study), study.model.revision)
 
 
 @lru_cache(maxsize=1)
@@ -100,7 +113,7 @@ def n_vocab(study: Study) -> int:
     """Token ids of the study's model, which is not loaded. Raises ModelError."""
     from dagster_project.interp.tokenizer import vocabulary_size
 
-    return vocabulary_size(model_source(study), study.model.revision)
+    return vocabulary_size(_present_source(study), study.model.revision)
 
 
 def dictionaries(study: Study, lake: Lake) -> dict[str, Dictionary]:

@@ -48,6 +48,8 @@ def corpus_sensor(study: Study) -> dg.SensorDefinition:
         corpus = STAGES["corpus"]
         if study.corpus.hub:
             return dg.SkipReason("The corpus is a hub data set, which is not watched.")
+        if study.corpus.embedded:
+            return dg.SkipReason("The corpus is generated: there are no files to watch.")
         if not provenance.shards():
             return dg.SkipReason("The corpus has not been materialized yet.")
         if provenance.fresh(corpus, ""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +17,7 @@ from dagster_project.interp.sources import source_at
 from dagster_project.lake.store import Lake
 from dagster_project.resources import LakeResource
 from dagster_project.sensors import corpus_sensor
-from dagster_project.studies.study import Study, read_study
+from dagster_project.studies.study import CorpusSpec, Study, read_study
 
 JOB = "tiny__corpus_job"
 FAILURE, STARTED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
@@ -54,6 +55,15 @@ def tick(study: Study, instance: dg.DagsterInstance) -> Callable[[], dg.RunReque
         return found if isinstance(found, dg.RunRequest) else found.skip_message or ""
 
     return answer
+
+
+def test_generated_documents_are_not_watched(study: Study, instance: dg.DagsterInstance) -> None:
+    lake = LakeResource(root=str(study.file.parent / "lake"))
+    context = dg.build_sensor_context(instance, resources={"lake": lake})
+    made = replace(study, corpus=CorpusSpec(embedded=True, max_shards=1))
+    found = corpus_sensor(made)(context)
+    assert isinstance(found, dg.SkipReason)
+    assert "no files to watch" in (found.skip_message or "")
 
 
 def put_run(

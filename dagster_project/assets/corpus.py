@@ -9,11 +9,19 @@ import polars as pl
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.interp.corpus import MANIFEST, extend
-from dagster_project.interp.sources import HUB, CorpusError, Source, find_sources, source_at
+from dagster_project.interp.sources import (
+    EMBEDDED,
+    HUB,
+    CorpusError,
+    Source,
+    find_sources,
+    source_at,
+)
 from dagster_project.lake.store import Lake
 from dagster_project.studies.study import Study
 
-DOC = """Registers the corpus's shards: row ranges of its files, or of a hub data set.
+DOC = """Registers the corpus's shards: row ranges of its files, of a hub data set, or of the
+generated documents.
 
 One streaming pass over each new or changed source counts its rows and hashes each shard's content;
 files whose size and modification time are known are not read. The manifest only ever grows: shards
@@ -21,7 +29,7 @@ keep their numbers, a changed file gets new content hashes, new rows make new sh
 `rows_per_shard` holds for rows registered from then on.
 
 Cost: one read of what is new (about 0.2 GB/s); one row in memory. A hub data set is streamed
-from its start, up to `max_shards`."""
+from its start, up to `max_shards`; generated documents are registered without making them."""
 
 
 def compute(run: StageRun) -> StageResult:
@@ -51,6 +59,8 @@ def compute(run: StageRun) -> StageResult:
 def sources(study: Study) -> list[Source]:
     """The study's sources, in the order in which new ones are registered."""
     spec = study.corpus
+    if spec.embedded:
+        return [source_at(EMBEDDED, spec)]
     if not spec.hub:
         return find_sources([str(study.path(pattern)) for pattern in spec.files], spec)
     local = study.path(spec.hub)
@@ -58,8 +68,12 @@ def sources(study: Study) -> list[Source]:
 
 
 def content(study: Study, _lake: Lake, _partition: str) -> str:
-    """Paths, sizes and modification times of the local files that the sources are made of."""
-    files = [file for source in sources(study) for file in _files(source.path)]
+    """Paths, sizes and modification times of the local files that the sources are made of, or
+    what generates them."""
+    found = sources(study)
+    if study.corpus.embedded:
+        return "\n".join(source.read_as for source in found)
+    files = [file for source in found for file in _files(source.path)]
     stats = [(file, file.stat()) for file in files]
     return "\n".join(f"{file}:{stat.st_size}:{stat.st_mtime_ns}" for file, stat in stats)
 

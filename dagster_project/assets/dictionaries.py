@@ -13,6 +13,7 @@ from dagster_project.assets.dictionary_training import plot, train
 from dagster_project.assets.stage import Stage, StageResult, StageRun
 from dagster_project.lake.store import Lake
 from dagster_project.studies.parsing import StudyError
+from dagster_project.studies.rules import EMBEDDED
 from dagster_project.studies.study import Study
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from dagster_project.interp.dictionary_training import Progress
 
 DOC = """Makes the study's dictionaries ready: TopK dictionaries trained on the corpus's tokens
-(all but the last `held_out_tokens`), a folder or hub repository in a known layout, or neurons.
+(all but the last `held_out_tokens`), those that the package ships, a folder or hub repository in a
+known layout, or neurons.
 
 Trained ones lie in the lake's `_dictionaries` folder by data version, one folder a site; studies
 that agree share them. A training that was killed goes on from its last checkpoint.
@@ -91,8 +93,10 @@ def read(
         return dict(identities(sites, d_model, device, torch.float32))
     if spec.source == "train":
         root = trained
+    elif spec.source == EMBEDDED:
+        root = _local(study)
     else:
-        root = find_root(study.path(spec.source), spec.source, spec.revision)
+        root = find_root(_local(study), spec.source, spec.revision)
     return dict(load_sites(root, sites, d_model, device, torch.float32))
 
 
@@ -126,6 +130,14 @@ def sites_of(study: Study, n_layers: int) -> list[str]:
     return [site for site in present if site in wanted or not wanted]
 
 
+def _local(study: Study) -> Path:
+    """The folder that dictionaries which are read would have on this machine."""
+    from dagster_project import resources
+
+    source = study.dictionaries.source
+    return resources.WEIGHTS / "dictionaries" if source == EMBEDDED else study.path(source)
+
+
 def _content(study: Study, _lake: Lake, _partition: str) -> str:
     """What identifies dictionaries that are read: the content of a folder, or hub id, revision."""
     from dagster_project.provenance import content_hash
@@ -133,7 +145,7 @@ def _content(study: Study, _lake: Lake, _partition: str) -> str:
     spec = study.dictionaries
     if spec.source in ("train", "identity"):
         return ""
-    local = study.path(spec.source)
+    local = _local(study)
     return content_hash(local) if local.is_dir() else f"{spec.source}@{spec.revision}"
 
 

@@ -12,7 +12,7 @@ from dagster_project.lake.store import Lake
 from dagster_project.provenance import content_hash, digest
 from dagster_project.studies.study import Study
 
-THRESHOLDS = ("node_threshold", "edge_threshold")
+NOT_READ = ("metric", "node_threshold", "edge_threshold")  # of a task, by this stage
 
 
 def task_files(study: Study, task: str) -> list[Path]:
@@ -80,7 +80,8 @@ def _cluster(run: StageRun) -> tuple[pl.DataFrame, dict[str, Scalar]]:
 def _checks(run: StageRun, frame: pl.DataFrame, counts: dict[str, int]) -> list[Check]:
     study = run.study
     spec = study.tasks.get(run.partition)
-    held_out = bool(spec.test or spec.test_share) if spec else bool(study.cluster_tasks.test_share)
+    own = study.cluster_tasks if spec is None else spec
+    held_out = bool(own.test_share or (spec and (spec.test or spec.embedded)))
     lengths = pl.col("clean_ids").list.len()
     unequal = frame.filter(lengths != pl.col("patch_ids").list.len())
     alike = frame.filter(pl.col("clean_answer_id") == pl.col("patch_answer_id"))
@@ -94,13 +95,18 @@ def _reads(study: Study, task: str) -> object:
     seed = study.node_effects.seed
     if task in study.tasks:
         spec = asdict(study.tasks[task])
-        return [seed, {k: v for k, v in spec.items() if k not in THRESHOLDS}]
+        return [seed, {k: v for k, v in spec.items() if k not in NOT_READ}]
     clusters, n_ctx = study.cluster_tasks, study.contexts.n_ctx
     return [seed, cluster_of(task), clusters.max_examples, clusters.test_share, n_ctx]
 
 
 def _content(study: Study, _lake: Lake, task: str) -> str:
-    """A missing file is for `compute` to report: the other tasks can go on."""
+    """Of files, or of the generator. A missing file is for `compute` to report: the other tasks
+    can go on."""
+    if task in study.tasks and study.tasks[task].embedded:
+        from dagster_project.embedded.corpus import VERSION
+
+        return VERSION
     files = task_files(study, task)
     return digest([content_hash(file) if file.is_file() else "missing" for file in files])
 
@@ -111,9 +117,9 @@ def _needs(study: Study, task: str) -> tuple[str, ...]:
 
 STAGE = Stage(
     name="pairs",
-    doc="Clean and patched prompts of a task with their answers, tokenized, from its files or "
-    "templates; or the contexts of a cluster, without a patch. Pairs that do not fit are dropped "
-    "and counted; test words are unseen in training.",
+    doc="Clean and patched prompts of a task with their answers, tokenized, from its files, its "
+    "templates or the generator; or examples without a patch: a task's own or the contexts of a "
+    "cluster. What does not fit is dropped and counted; test words are unseen in training.",
     partition="task",
     tables=("pairs",),
     inputs=("model", "clusterings", "contexts", "tokens"),

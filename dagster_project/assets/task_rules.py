@@ -23,7 +23,7 @@ def task_rules(study: Study, task: str) -> TaskRules:
     node, edge = own.node_threshold, own.edge_threshold
     return TaskRules(
         aggregation="sum" if spec is None else spec.aggregation,
-        metric=clusters.metric,
+        metric=own.metric,
         node_threshold=circuits.node_threshold if node is None else node,
         edge_threshold=circuits.edge_threshold if edge is None else edge,
     )

@@ -54,7 +54,7 @@ def write_html(w: Writer, words: Words) -> None:
 ELEMENTS = (
     ("<", "", ">", "</", ">"),
     ("(", " ", ":", " end:", ")"),
-    ("{", " ", "%", " {,", "}"),
+    ("%", " ", "{", " %,", "}"),
     ("begin", " ", ";", "; end of", "."),
 )
 """How elements read: what stands before the name, a space, and what follows it where the element

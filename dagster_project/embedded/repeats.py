@@ -17,6 +17,7 @@ HEADERS = ("Repeat:", "Again:", "Echo:", "Sequence:", "Pattern:", "Round:")
 SEPARATORS = ("", ",", ";", " |", " -", " /", " and", " then")
 SHORTEST, LONGEST = 3, 24
 PASSES = 6
+ROOM = 110  # words and separators
 
 
 def hazard(length: int) -> float:
@@ -50,10 +51,14 @@ def write(w: Writer, words: Words) -> None:
 
 def _passes(w: Writer, chosen: list[str], separator: str) -> None:
     """The second pass, after a separator, and those that fit."""
+    size = len(chosen) * (2 if separator else 1)
     for number in range(1, PASSES):
-        if number > 1 and not w.more:
+        if number > 1 and w.words + size > ROOM:
             break
         for place, word in enumerate(chosen):
             if separator and (place or number > 1):
                 w.say(separator)
-            w.bound(f" {word}", SKILL, "repeat")
+            if place or number > 1:
+                w.bound(f" {word}", SKILL, "repeat")
+            else:
+                w.say(f" {word}")  # nothing stood after the first pass's last word yet

@@ -5,7 +5,8 @@ its number. A row is malformed when it is not UTF-8, not a JSON object, has no t
 valid Unicode: no lone surrogates) or has pieces that do not fit; such rows are reported and left
 out, and more than the set share of them is an error. Blank rows hold no document and are no fault.
 A document may carry `meta.pieces`: [{start, end, skill, slot, surprisal}], in characters, in order
-and without overlap. Duplicates are equal texts; they refer to the first in the shard. Cost: parsing
+and without overlap; a piece that no rule determines has no skill and no slot, but a surprisal.
+Duplicates are equal texts; they refer to the first in the shard. Cost: parsing
 and hashing, about 50 MB/s; memory: one batch and 100 bytes a document.
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -203,9 +203,16 @@ def _is_piece(piece: object, after: int, n_chars: int) -> bool:
         return False
     start, end, skill, slot, surprisal = (piece.get(name) for name in _PIECE_NAMES)
     in_place = type(start) is int and type(end) is int and after <= start < end <= n_chars
+    if skill is None:
+        return in_place and slot is None and _is_number(surprisal)
     labelled = _is_label(skill) and (slot is None or _is_label(slot))
-    number = isinstance(surprisal, int | float) and not isinstance(surprisal, bool)
-    return in_place and labelled and (surprisal is None or (number and math.isfinite(surprisal)))
+    return in_place and labelled and (surprisal is None or _is_number(surprisal))
+
+
+def _is_number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < 1e38  # fits a Float32; false of nan
 
 
 def _is_label(value: object) -> bool:

@@ -2,7 +2,8 @@
 
 Attribution patches position by position, so the prompts of a pair have equally many tokens; with
 effects per position, all prompts of the task. An answer is its first token alone. What does not
-fit is dropped and counted with the reason. Members of a cluster are rows without a patch.
+fit is dropped and counted with the reason. Examples without a patch, as members of a cluster are,
+have nulls in its columns.
 Cost: six encodings a pair.
 """
 
@@ -18,7 +19,9 @@ import polars as pl
 
 from dagster_project.interp.text_pairs import (
     TextPair,
+    check_patches,
     filled,
+    generated,
     hold_out,
     n_held_out,
     read_pairs,
@@ -54,9 +57,9 @@ class TokenPair(NamedTuple):
     """The tokens of a pair."""
 
     clean_ids: list[int]
-    patch_ids: list[int]  # as many
+    patch_ids: list[int] | None  # as many; None: no patch
     clean_answer_id: int
-    patch_answer_id: int
+    patch_answer_id: int | None  # None: no patch
 
 
 class Outcome(NamedTuple):
@@ -82,12 +85,12 @@ def task_pairs(
     test: Path | None = None,
     seed: int = 0,
 ) -> Pairs:
-    """A task's pairs, from its files where given, else from its templates.
+    """A task's pairs, from the generator, its files or its templates.
 
     Raises PairError for a malformed file, and where nothing can be held out.
     """
-    found = list(read_pairs(train) if train else filled(spec))
-    texts = (found, list(read_pairs(test))) if test else hold_out(found, spec.test_share, seed)
+    texts = _texts(spec, train, test, seed)
+    check_patches([pair for pairs in texts for pair in pairs])
 
     def encode(text: str) -> list[int]:
         return list(tokenizer(text)["input_ids"])
@@ -100,26 +103,35 @@ def task_pairs(
     return Pairs(_frame(splits), _dropped(splits))
 
 
+def _texts(
+    spec: TaskSpec, train: Path | None, test: Path | None, seed: int
+) -> tuple[list[TextPair], list[TextPair]]:
+    """Train and test pairs."""
+    if spec.embedded:
+        task, n = spec.embedded, spec.max_examples
+        return generated(task, "train", n, seed), generated(task, "test", n, seed)
+    found = list(read_pairs(train) if train else filled(spec))
+    return (found, list(read_pairs(test))) if test else hold_out(found, spec.test_share, seed)
+
+
 def tokenize(pair: TextPair, encode: Encode) -> Outcome:
     """The tokens of a pair, or the reason why it cannot be used."""
-    prompts = {text: encode(text) for text in (pair.clean_prefix, pair.patch_prefix)}
-    clean, patch = prompts[pair.clean_prefix], prompts[pair.patch_prefix]
-    if len(clean) != len(patch):
+    texts = [text for text in (pair.clean_prefix, pair.patch_prefix) if text is not None]
+    ends = [text for text in (pair.clean_answer, pair.patch_answer) if text is not None]
+    prompts = {text: encode(text) for text in texts}
+    if len({len(ids) for ids in prompts.values()}) > 1:
         return Outcome(pair, None, "prompts differ in length")
-    answers = [
-        {_first_token(encode(text + answer), ids) for text, ids in prompts.items()}
-        for answer in (pair.clean_answer, pair.patch_answer)
-    ]
-    if None in answers[0] | answers[1]:
+    first = [{_first_token(encode(t + end), ids) for t, ids in prompts.items()} for end in ends]
+    if None in set().union(*first):
         return Outcome(pair, None, "answer merges with a prompt")
-    if len(answers[0]) + len(answers[1]) > 2:
+    if any(len(found) > 1 for found in first):
         return Outcome(pair, None, "first token of an answer depends on the prompt")
-    if answers[0] == answers[1]:
+    ids = [prompts[text] for text in texts]
+    answers = [token for found in first for token in found if token is not None]
+    if len(set(answers)) < len(answers):
         return Outcome(pair, None, "answers share their first token")
-    clean_answer, patch_answer = (next(iter(ids)) for ids in answers)
-    assert clean_answer is not None
-    assert patch_answer is not None
-    return Outcome(pair, TokenPair(clean, patch, clean_answer, patch_answer))
+    patch, patch_answer = (None, None) if len(texts) == 1 else (ids[1], answers[1])
+    return Outcome(pair, TokenPair(ids[0], patch, answers[0], patch_answer))
 
 
 def _first_token(both: list[int], prompt: list[int]) -> int | None:

@@ -1,20 +1,22 @@
-"""Sources: a file or a hub data set as a stream of rows, each row one document's bytes.
+"""Sources: a file, a hub data set or the generator as a stream of rows, each a document's bytes.
 
 A row of `*.jsonl` and `*.jsonl.zst` is a line; of `*.txt` a line, or what stands between
-separators; of `*.parquet` and of hub data sets a record, put into the line form. Rows are numbered
-by what the source holds, readable or not, so that numbers never shift; a row of a file that is
-longer than MAX_ROW is read as TOO_LONG, which no reader takes for a document. Cost: one chunk and
-one row in memory, of hub data sets and Parquet a batch of records. Reading from row n seeks in
-plain line files; otherwise it passes over what comes before.
+separators; of `*.parquet` and of hub data sets a record, put into the line form; of the generator,
+which has no end, a generated line. Rows are numbered by what the source holds, readable or not, so
+that numbers never shift; a row of a file that is longer than MAX_ROW is read as TOO_LONG, which no
+reader takes for a document. Cost: one chunk and one row in memory, of hub data sets and Parquet a
+batch of records. Reading from row n seeks in plain line files and starts there in generated
+documents; otherwise it passes over what comes before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
@@ -23,10 +25,11 @@ import zstandard
 
 from dagster_project.studies.study import CorpusSpec
 
-Kind: TypeAlias = Literal[".jsonl", ".jsonl.zst", ".txt", ".parquet", "hub"]
+Kind: TypeAlias = Literal[".jsonl", ".jsonl.zst", ".txt", ".parquet", "hub", "embedded"]
 
 SUFFIXES: tuple[Kind, ...] = (".jsonl", ".jsonl.zst", ".txt", ".parquet")
 HUB = "hub:"  # starts the path of a hub data set
+EMBEDDED: Literal["embedded"] = "embedded"  # the path of generated documents
 RECORD_KEYS = ("meta", "pile_set_name")  # read of a record besides its text
 CHUNK = 1 << 20  # bytes read at a time
 MAX_ROW = 64 << 20  # bytes of a row in a file; what a missing newline or a zstd bomb is cut off at
@@ -54,14 +57,20 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """One file, or one split of a hub data set."""
+    """One file, one split of a hub data set, or generated documents."""
 
-    path: str  # absolute path of a file, or hub:<id>
+    path: str  # absolute path of a file, hub:<id>, or EMBEDDED
     kind: Kind
     text_field: str = "text"
     separator: str = "<|endoftext|>"  # of *.txt; empty: every line is a document
     revision: str = ""  # of a hub data set
     split: str = "train"  # of a hub data set
+    seed: int = 0  # of generated documents
+
+    @property
+    def generated(self) -> bool:
+        """Whether rows are made, not read: `digest` identifies them, and they have no end."""
+        return self.kind == EMBEDDED
 
     @property
     def read_as(self) -> str:
@@ -72,21 +81,33 @@ class Source:
             return f"records with column {self.text_field}"
         if self.kind == "hub":
             return f"split {self.split} at {self.revision or 'default'}, column {self.text_field}"
+        if self.generated:
+            from dagster_project.embedded.corpus import VERSION
+
+            return f"generated, version {VERSION}, seed {self.seed}"
         return "lines"
 
     @property
     def pinned(self) -> bool:
-        """Whether it is a data set on the hub at a named revision: `read_as` says what it holds."""
+        """Whether `read_as` says what it holds: generated documents, and a data set on the hub at
+        a named revision."""
+        if self.generated:
+            return True
         is_hub = self.kind == "hub" and not Path(self.path.removeprefix(HUB)).is_dir()
         return is_hub and bool(self.revision)
 
     def stamp(self) -> Stamp:
         """Size and modification time. Raises CorpusError where the file is gone."""
-        if self.kind == "hub":
+        if self.generated or self.kind == "hub":
             return Stamp(None, None)
         with _readable(self.path):
             stat = Path(self.path).stat()
         return Stamp(stat.st_size, stat.st_mtime_ns)
+
+    def digest(self, first_row: int, rows: int) -> str:
+        """What identifies generated rows, 32 hexadecimal digits; none of them is made for it."""
+        made_of = f"{self.read_as}, rows {first_row} to {first_row + rows - 1}"
+        return hashlib.blake2b(made_of.encode(), digest_size=16).hexdigest()
 
     def rows(self, first_row: int = 0, first_byte: int | None = None) -> Iterator[Row]:
         """Rows from first_row on; first_byte, where known, saves passing over those before.
@@ -94,7 +115,9 @@ class Source:
         Raises CorpusError where the source is gone, damaged, or has no such column.
         """
         with _readable(self.path):
-            if self.kind == "hub":
+            if self.generated:
+                yield from _generated_rows(self.seed, first_row)
+            elif self.kind == "hub":
                 yield from _hub_rows(self, first_row)
             elif self.kind == ".parquet":
                 yield from _parquet_rows(self.path, self.text_field, first_row)
@@ -114,8 +137,16 @@ def find_sources(patterns: list[str], spec: CorpusSpec) -> list[Source]:
 
 
 def source_at(path: str, spec: CorpusSpec) -> Source:
-    """The source at a path: a file, or `hub:` and a data set's id or folder."""
-    return Source(path, _kind(path), spec.text_field, spec.separator, spec.revision, spec.split)
+    """The source at a path: a file, `hub:` and a data set's id or folder, or EMBEDDED."""
+    return Source(
+        path,
+        _kind(path),
+        spec.text_field,
+        spec.separator,
+        spec.revision,
+        spec.split,
+        spec.seed,
+    )
 
 
 def _matches(pattern: Path) -> Iterator[Path]:
@@ -123,12 +154,22 @@ def _matches(pattern: Path) -> Iterator[Path]:
 
 
 def _kind(path: str) -> Kind:
+    if path == EMBEDDED:
+        return EMBEDDED
     if path.startswith(HUB):
         return "hub"
     for suffix in SUFFIXES:
         if path.endswith(suffix):
             return suffix
     raise CorpusError(f"{path}: expected a file name that ends in one of {', '.join(SUFFIXES)}")
+
+
+def _generated_rows(seed: int, first_row: int) -> Iterator[Row]:
+    """Without end."""
+    from dagster_project.embedded.corpus import line
+
+    for row in count(first_row):
+        yield Row(line(seed, row), None)
 
 
 def _file_rows(source: Source, first_byte: int) -> Iterator[Row]:

@@ -1,8 +1,10 @@
 """Text pairs: clean and patch prompts with their answers, and which of them to hold out.
 
-From JSONL of the original form {clean_prefix, patch_prefix, clean_answer, patch_answer, case}, or
-from templates × fills × answers, each fill in both directions. Held-out pairs share no word
-(templates) and no prompt (files) with the others: pairs linked by common words are one group.
+From JSONL of the original form {clean_prefix, patch_prefix, clean_answer, patch_answer, case}, from
+templates × fills × answers, each fill in both directions, or from a task of the generator. A file
+or the generator may leave out both patch texts: then there is no patch. Held-out pairs share no
+word (templates), no prompt (files) or no content word (generator) with the others: pairs linked by
+common words are one group.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -19,9 +21,12 @@ from scipy.sparse.csgraph import connected_components
 
 from dagster_project.studies.study import TaskSpec
 
+if TYPE_CHECKING:
+    from dagster_project.embedded.words import Split
+
 T = TypeVar("T")
 
-_TEXTS = ("clean_prefix", "patch_prefix", "clean_answer", "patch_answer")
+_CLEAN, _PATCH = ("clean_prefix", "clean_answer"), ("patch_prefix", "patch_answer")
 
 
 class PairError(ValueError):
@@ -32,9 +37,9 @@ class TextPair(NamedTuple):
     """A pair before tokenization."""
 
     clean_prefix: str
-    patch_prefix: str
+    patch_prefix: str | None  # None: no patch
     clean_answer: str  # continues clean_prefix, leading space included
-    patch_answer: str
+    patch_answer: str | None  # None: no patch
     case: str | None  # the file's; of templates: which word of the fill is clean, 0 or 1
     words: tuple[str, str]  # what may not occur in both splits
 
@@ -59,13 +64,16 @@ def _parse(line: str, where: str) -> TextPair:
         raise PairError(f"{where}: expected a JSON object, found {error}") from error
     if not isinstance(record, dict):
         raise PairError(f"{where}: expected a JSON object, found {type(record).__name__}")
-    for key in _TEXTS:
+    patched = any(record.get(key) is not None for key in _PATCH)
+    for key in (*_CLEAN, *(_PATCH if patched else ())):
         if not isinstance(record.get(key), str):
             raise PairError(f"{where}: {key} must be a string, found {record.get(key)!r}")
-    clean, patch, clean_answer, patch_answer = (record[key] for key in _TEXTS)
+    clean, clean_answer = (record[key] for key in _CLEAN)
+    patch, patch_answer = (record.get(key) for key in _PATCH)
     case = record.get("case")
     label = None if case is None else str(case)
-    return TextPair(clean, patch, clean_answer, patch_answer, label, (clean, patch))
+    words = (clean, clean if patch is None else patch)
+    return TextPair(clean, patch, clean_answer, patch_answer, label, words)
 
 
 def filled(spec: TaskSpec) -> Iterator[TextPair]:
@@ -77,6 +85,24 @@ def filled(spec: TaskSpec) -> Iterator[TextPair]:
             for clean, patch in ((0, 1), (1, 0)):
                 answers = (spec.answers[clean], spec.answers[patch])
                 yield TextPair(prompts[clean], prompts[patch], *answers, str(clean), words)
+
+
+def generated(task: str, split: Split, n: int, seed: int) -> list[TextPair]:
+    """n examples of a task of the generator, or fewer where it has no more."""
+    from dagster_project.embedded.tasks import examples
+
+    found = examples(task, split, n, seed)
+    return [TextPair(*texts, (texts.clean_prefix, texts.clean_prefix)) for texts in found]
+
+
+def check_patches(pairs: Sequence[TextPair]) -> None:
+    """Raises PairError unless all pairs have a patch, or none has."""
+    alone = [pair.clean_prefix for pair in pairs if pair.patch_prefix is None]
+    if 0 < len(alone) < len(pairs):
+        raise PairError(
+            "expected a patch in every example of the task or in none, found "
+            f"{len(alone)} of {len(pairs)} without (the first: {alone[0]!r})"
+        )
 
 
 def hold_out(

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from dagster_project.studies.study import Study, TaskSpec
 
 
+EMBEDDED = "embedded"  # the source of what the package ships
+
+
 def is_path(source: str) -> bool:
     """Whether a source is written like a path: then it is a folder, never a hub id."""
     return source.startswith((".", "/", "~"))
@@ -25,6 +28,7 @@ def check(study: Study) -> None:
     for name in (*study.tasks, *study.clusterings):
         if not name.replace("-", "_").isidentifier():
             raise StudyError(study.file, "tasks and clusterings", "letters, digits, - and _", name)
+    _check_context_features(study)
     _check_cluster_tasks(study)
     for name, task in study.tasks.items():
         _check_task(study.file, f"tasks.{name}", task)
@@ -32,21 +36,29 @@ def check(study: Study) -> None:
 
 def _check_corpus(study: Study) -> None:
     corpus = study.corpus
-    if bool(corpus.files) == bool(corpus.hub):
-        found = "both" if corpus.hub else "none"
-        raise StudyError(study.file, "corpus", "either files or hub", found)
-    if corpus.hub and not corpus.max_shards:
-        raise StudyError(study.file, "corpus.max_shards", "a positive integer with corpus.hub", 0)
+    given = [name for name in ("files", "hub", "embedded") if getattr(corpus, name)]
+    if len(given) != 1:
+        found = " and ".join(given) or "none"
+        raise StudyError(study.file, "corpus", "one of files, hub and embedded", found)
+    if not corpus.files and not corpus.max_shards:
+        expected = f"a positive integer with corpus.{given[0]}"
+        raise StudyError(study.file, "corpus.max_shards", expected, corpus.max_shards)
+
+
+def _check_context_features(study: Study) -> None:
+    spec = study.context_features
+    if spec.also_last and spec.aggregation != "sum":
+        expected = 'false unless context_features.aggregation is "sum"'
+        raise StudyError(study.file, "context_features.also_last", expected, spec.also_last)
 
 
 def _check_revisions(study: Study) -> None:
     """Whatever comes from the hub has a revision: a data version cannot see a branch move."""
-    sources = [
-        ("model", "source", study.model.source, study.model.revision),
-        ("corpus", "hub", study.corpus.hub, study.corpus.revision),
-    ]
-    dictionaries = study.dictionaries
-    if dictionaries.source not in ("train", "identity"):
+    model, corpus, dictionaries = study.model, study.corpus, study.dictionaries
+    sources = [("corpus", "hub", corpus.hub, corpus.revision)]
+    if model.source != EMBEDDED:
+        sources.append(("model", "source", model.source, model.revision))
+    if dictionaries.source not in ("train", "identity", EMBEDDED):
         sources.append(("dictionaries", "source", dictionaries.source, dictionaries.revision))
     for table, key, source, revision in sources:
         if not source or revision.strip() or is_path(source) or study.path(source).is_dir():
@@ -75,14 +87,28 @@ def _check_cluster_tasks(study: Study) -> None:
 
 
 def _check_task(file: Path, key: str, task: TaskSpec) -> None:
-    if bool(task.train) == bool(task.templates):
-        found = "both" if task.train else "none"
-        raise StudyError(file, key, "either train (a JSONL file) or templates", found)
-    if not task.test and not task.test_share:
+    given = [name for name in ("train", "templates", "embedded") if getattr(task, name)]
+    if len(given) != 1:
+        expected = "one of train (a JSONL file), templates and embedded"
+        raise StudyError(file, key, expected, " and ".join(given) or "none")
+    if task.embedded:
+        _check_embedded(file, key, task)
+    elif not task.test and not task.test_share:
         expected = "above 0 where no test file is given"
         raise StudyError(file, f"{key}.test_share", expected, task.test_share)
     if task.templates:
         _check_templates(file, key, task)
+
+
+def _check_embedded(file: Path, key: str, task: TaskSpec) -> None:
+    from dagster_project.embedded.tasks import TASKS
+
+    known = sorted(TASKS)
+    if task.embedded not in known:
+        raise StudyError(file, f"{key}.embedded", f"one of {known}", task.embedded)
+    if task.test:
+        expected = "left out with embedded, which makes its own test examples"
+        raise StudyError(file, f"{key}.test", expected, task.test)
 
 
 def _check_templates(file: Path, key: str, task: TaskSpec) -> None:

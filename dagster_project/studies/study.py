@@ -32,8 +32,9 @@ SIZES = (0, 10, 20, 50, 100, 200, 300, 500, 1000)  # the usual faithfulness.size
 @dataclass(frozen=True)
 class ModelSpec:
     source: Annotated[str, NonEmpty()]
-    """A folder that holds a Hugging Face causal language model, or a hub id such as
-    `EleutherAI/pythia-70m-deduped`. What starts with `.`, `/` or `~` is never a hub id."""
+    """`embedded` (the small model that the package ships), a folder that holds a Hugging Face
+    causal language model, or a hub id such as `EleutherAI/pythia-70m-deduped`. What starts with
+    `.`, `/` or `~` is never a hub id."""
     revision: str = ""
     """Commit of the hub model, which must be given for a hub id. A commit's hash makes results
     reproducible: the data version holds the text given here, so what comes to a branch (`main`)
@@ -46,6 +47,10 @@ class ModelSpec:
 class CorpusSpec:
     files: tuple[str, ...] = ()
     """Globs of `*.jsonl`, `*.jsonl.zst` (the Pile's line format), `*.txt` or `*.parquet`."""
+    embedded: bool = False
+    """Generated documents whose rules are known, without end, instead of files."""
+    seed: Seed = 0
+    """Of the generated documents."""
     hub: str = ""
     """Hub data set, streamed, instead of files."""
     revision: str = ""
@@ -59,7 +64,7 @@ class CorpusSpec:
     rows_per_shard: Annotated[int, Range(1, 1_000_000)] = 10_000
     """Documents in a shard, the unit of work; 10,000 Pile documents are about 5M tokens."""
     max_shards: Annotated[int, Range(0)] = 0
-    """Shards to register at most; 0: all. A hub stream needs a number."""
+    """Shards to register at most; 0: all. A hub stream and generated documents need a number."""
     max_malformed: Share = 0.01
     """Share of a shard's lines that may be malformed (they are skipped and counted)."""
 
@@ -83,6 +88,9 @@ class ContextsSpec:
     """Leave out answers whose bigram occurred earlier in the document."""
     per_document: Annotated[int, Range(0)] = 1
     """Contexts of one document at most; 0: no limit."""
+    per_rule: Annotated[int, Range(0)] = 0
+    """Contexts of one rule (skill and slot) at most, so that common rules do not crowd out rare
+    ones; only tokens that start a piece whose rule is known take part. 0: no such limit."""
     every: Count = 1
     """Of the tokens that pass the filters, in document order, keep every k-th."""
     shards: Annotated[int, Range(0)] = 0
@@ -103,6 +111,8 @@ class ContextFeaturesSpec:
     last `last_k` positions, each stored."""
     last_k: Count = 8
     """Positions stored with aggregation `last`, counted back from the one that predicts."""
+    also_last: bool = False
+    """With aggregation `sum`: the last position's rows too, a baseline for clusterings."""
     skip_bos: bool = True
     """Leave the BOS position out: its features have large norms and no meaning."""
 
@@ -123,6 +133,9 @@ class ClusteringSpec:
     """Keep the singular directions that explain this share of ‖X‖²; 0: no SVD."""
     max_contexts: Annotated[int, Range(0)] = 0
     """Cluster a seeded sample of this size; 0: all contexts."""
+    part: Literal["all", "choose", "report"] = "all"
+    """All contexts, or one of two disjoint seeded halves, so that a representation is chosen on
+    one and reported on the other."""
     seed: Seed = 0
     """Of the sample, of k-means and of the map."""
 
@@ -151,9 +164,9 @@ class TrainingSpec:
 @dataclass(frozen=True)
 class DictionariesSpec:
     source: Annotated[str, NonEmpty()] = "train"
-    """`train`, `identity` (neurons), a folder in the dictionary_learning layout
-    `<root>/{embed, attn_out_layer0, …}/<id>_<F>/ae.pt`, or a hub id of such a folder. What starts
-    with `.`, `/` or `~` is never a hub id."""
+    """`train`, `identity` (neurons), `embedded` (those that the package ships for its model), a
+    folder in the dictionary_learning layout `<root>/{embed, attn_out_layer0, …}/<id>_<F>/ae.pt`,
+    or a hub id of such a folder. What starts with `.`, `/` or `~` is never a hub id."""
     revision: str = ""
     """Commit of the hub repository, as model.revision."""
     sites: Annotated[tuple[str, ...], Distinct()] = ()
@@ -170,7 +183,8 @@ class DictionariesSpec:
 @dataclass(frozen=True)
 class TaskSpec:
     train: str = ""
-    """JSONL of {clean_prefix, patch_prefix, clean_answer, patch_answer, case}: discovery."""
+    """JSONL of {clean_prefix, patch_prefix, clean_answer, patch_answer, case}: discovery. Without
+    patch_prefix and patch_answer in any line, a task without a patch."""
     test: str = ""
     """The same for evaluation. Empty: a seeded `test_share` of the pairs is held out."""
     templates: Annotated[tuple[str, ...], Distinct()] = ()
@@ -179,13 +193,18 @@ class TaskSpec:
     """[clean, patch] words for the templates; each is used in both directions."""
     answers: tuple[str, ...] = ()
     """[clean, patch] continuations of a prompt, leading space included: the first token counts."""
+    embedded: str = ""
+    """Instead of files and templates: a task of the generator (`rc`, `bracket`, …), with or
+    without a patch; its test examples share no content word with its train examples."""
     test_share: Share = 0.3
     """Share held out, by fill where templates are used, so that test words are unseen; above 0
-    where no test file is given."""
+    where no test file is given. Not read by generated tasks."""
     max_examples: Count = 100
     """Examples a split at most, a seeded choice."""
     aggregation: Aggregation = "sum"
     """Node and edge effects summed over positions, or per position (equal lengths)."""
+    metric: Literal["log_prob", "logit"] = "log_prob"
+    """m = −log p(answer) or −logit(answer), where examples have no patch."""
     node_threshold: NonNegative | None = None
     """Instead of circuits.node_threshold, in the unit of the metric."""
     edge_threshold: NonNegative | None = None
@@ -256,6 +275,26 @@ class FaithfulnessSpec:
 
 
 @dataclass(frozen=True)
+class RecipeSpec:
+    documents: Count = 120_000
+    """Generated documents that the tokenizer and the model are trained on."""
+    vocabulary: Count = 1536
+    """Entries of the byte-level BPE."""
+    n_layers: Count = 3
+    """Layers of the model."""
+    d_model: Count = 112
+    """Width of the residual stream."""
+    n_heads: Count = 4
+    """Attention heads of a layer."""
+    tokens: Count = 10_000_000
+    """Tokens that the model is trained on (the documents are repeated when shorter)."""
+    seed: Seed = 0
+    """Of the weights and of the order of documents."""
+    train: TrainingSpec = TrainingSpec()
+    """How the dictionaries of the trained model are trained."""
+
+
+@dataclass(frozen=True)
 class ComputeSpec:
     device: Device = "auto"
     """Where tensors live; auto: a GPU where there is one. Not part of the data version."""
@@ -293,6 +332,9 @@ class Study:
     """What enters a circuit."""
     faithfulness: FaithfulnessSpec = FaithfulnessSpec()
     """How circuits are evaluated."""
+    recipe: RecipeSpec | None = None
+    """How the package's own tokenizer, model and dictionaries are made, for the study that makes
+    them."""
     compute: ComputeSpec = ComputeSpec()
     """Where and in what portions things are computed."""
 

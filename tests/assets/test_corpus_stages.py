@@ -15,11 +15,12 @@ from dagster_project import resources
 from dagster_project.assets import contexts, corpus, documents, losses, model, tokens
 from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Stage, StageResult, StageRun
+from dagster_project.embedded import corpus as generator
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sources import CorpusError
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import Provenance
-from dagster_project.studies.study import Study, read_study
+from dagster_project.studies.study import CorpusSpec, Study, read_study
 from tests.conftest import SENTENCES, make_model, teach
 
 torch.set_num_threads(1)
@@ -174,6 +175,33 @@ def test_a_file_that_changes_or_goes_after_registration(study: Study) -> None:
         materialize(study, documents.STAGE, "00001")
     with pytest.raises(CorpusError, match="shard 00009: expected one of the 2 registered"):
         materialize(study, documents.STAGE, "00009")
+
+
+def test_from_generated_documents_to_losses(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = replace(study, corpus=CorpusSpec(embedded=True, rows_per_shard=5, max_shards=2))
+    found = materialize(study, corpus.STAGE)
+    assert (found.figures["shards"], found.figures["rows"]) == (2, 10)
+    for shard in ("00000", "00001"):
+        for stage in (documents.STAGE, tokens.STAGE):
+            materialize(study, stage, shard)
+        run = StageRun(study, Lake(study.file.parent / "lake"), shard, "v", TOLD.append)
+        losses.STAGE.compute(run)  # whose check fails: the model never saw such documents
+    made = [generator.document(0, row) for row in range(10)]
+    assert scan(study, "documents")["text"].to_list() == [document.text for document in made]
+    scored = scan(study, "losses")
+    rules = {(piece.skill, piece.slot) for document in made for piece in document.pieces}
+    assert set(scored.select("skill", "slot").iter_rows()) <= rules
+    free = scored.filter(pl.col("skill").is_null())
+    assert free["surprisal"].max() > 0  # type: ignore[operator]  # a number
+    assert free["slot"].is_null().all()
+
+    assert stale(study, corpus.STAGE) == []
+    monkeypatch.setattr(generator, "VERSION", "another")
+    assert stale(study, corpus.STAGE) == [""]
+    with pytest.raises(CorpusError, match="embedded: rows 0 to 4 of shard 00000 have changed"):
+        materialize(study, documents.STAGE, "00000")
+    materialize(study, corpus.STAGE)
+    assert stale(study, documents.STAGE) == ["00000", "00001"]
 
 
 def test_no_corpus(study: Study) -> None:

@@ -7,18 +7,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 import pytest
+import torch
 
 from dagster_project import resources
 from dagster_project.assets import dictionaries, dictionary_quality, dictionary_training
 from dagster_project.assets.stage import StageResult, StageRun
+from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.interp.dictionary_checks import DictionaryError
+from dagster_project.interp.dictionary_files import _moved, save
 from dagster_project.lake.store import Lake
 from dagster_project.studies.parsing import StudyError
 from dagster_project.studies.study import Study, read_study
 from tests.conftest import SENTENCES, write_tiny_study
+from tests.interp.ablation_cases import random_dictionaries
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +167,35 @@ def test_a_folder_is_read_and_its_content_is_the_version(
     assert dictionaries.STAGE.content(mine, lake, "") != before
     with pytest.raises(DictionaryError, match=r"mlp_0/dictionary\.safetensors"):
         dictionaries.compute(run(mine, lake, "x"))
+
+
+def test_the_packages_own_are_read_in_full_precision_wherever_it_lies(
+    study: Study, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored in 16 bits; the data version is that of their content."""
+    shipped = with_source(study, "embedded")
+    halves = {
+        site: _moved(cast(SparseDictionary, dictionary), "cpu", torch.float16)
+        for site, dictionary in random_dictionaries(resources.model(study)).items()
+    }
+    assert dictionaries.STAGE.content is not None
+    assert dictionaries.STAGE.needs is not None
+    assert dictionaries.STAGE.needs(shipped, "") == ("model",)
+    versions = []
+    for place in ("here", "there"):
+        monkeypatch.setattr(resources, "WEIGHTS", tmp_path / place)
+        for site, dictionary in halves.items():
+            save(dictionary, tmp_path / place / "dictionaries" / site, {})
+        versions.append(dictionaries.STAGE.content(shipped, lake, ""))
+    assert versions[0] == versions[1]
+    make(shipped, lake)
+    read = resources.dictionaries(shipped, lake)
+    assert list(read) == list(halves)
+    assert read["mlp_0"].bias.dtype == torch.float32
+    assert read["mlp_0"].bias.equal(halves["mlp_0"].bias.float())
+    shutil.rmtree(tmp_path / "there")
+    with pytest.raises(DictionaryError, match="there/dictionaries: expected a folder of dict"):
+        dictionaries.compute(run(shipped, lake, "x"))
 
 
 def test_refusals_name_file_and_key(study: Study, lake: Lake) -> None:

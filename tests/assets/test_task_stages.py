@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +12,16 @@ import polars as pl
 import pytest
 
 from dagster_project import resources
-from dagster_project.assets import faithfulness, node_effects, pairs
+from dagster_project.assets import circuits, faithfulness, node_effects, pairs
 from dagster_project.assets.stage import Stage, StageResult, StageRun
+from dagster_project.assets.task_rules import task_rules
+from dagster_project.embedded import corpus as generator
+from dagster_project.embedded import tasks as generated_tasks
 from dagster_project.interp import neurons
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.text_pairs import PairError
 from dagster_project.lake.store import Lake
-from dagster_project.studies.study import Study, read_study
+from dagster_project.studies.study import Study, TaskSpec, read_study
 from tests.interp.ablation_cases import random_dictionaries
 
 STUDY = """
@@ -37,6 +42,13 @@ fills = [["girl", "boy"], ["dog", "cat"], ["dogs", "cats"]]
 answers = [" was", " saw"]
 [tasks.file]
 train = "pairs.jsonl"
+[tasks.alone]
+train = "alone.jsonl"
+metric = "logit"
+edge_threshold = 0.0
+[tasks.places]
+train = "alone.jsonl"
+aggregation = "none"
 [node_effects]
 method = "attrib"
 bootstrap = 0
@@ -55,10 +67,15 @@ PAIR = {
 }
 
 
+PROMPTS = ("the girl", "the boy", "the dog", "the cat", "then the dog")
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     (tmp_path / "tiny.toml").write_text(STUDY)
     (tmp_path / "pairs.jsonl").write_text(json.dumps(PAIR))
+    alone = [{"clean_prefix": text, "clean_answer": " was"} for text in PROMPTS]
+    (tmp_path / "alone.jsonl").write_text("\n".join(json.dumps(row) for row in alone))
     study = read_study(tmp_path / "tiny.toml")
     none_held_out = replace(study.tasks["file"], test_share=0.0)  # no TOML can ask for it
     return replace(study, tasks={**study.tasks, "file": none_held_out})
@@ -146,7 +163,56 @@ def test_pairs_of_a_cluster(study: Study, lake: Lake) -> None:
     assert rows["split"].sort().to_list() == ["test", "test", "train", "train"]
 
 
-@pytest.mark.parametrize("task", ["verb", "effects-1"])
+@pytest.mark.parametrize("task", ["alone", "places"])
+def test_a_circuit_of_a_task_without_patches(study: Study, lake: Lake, task: str) -> None:
+    for stage in (pairs.STAGE, node_effects.STAGE, circuits.STAGE):
+        result = compute(stage, study, lake, task)
+        assert all(check.passed for check in result.checks), result.checks
+    prompts = {row["clean_prefix"] for row in read(lake, "pairs", task).to_dicts()}
+    assert prompts == set(PROMPTS if task == "alone" else PROMPTS[:4])  # of one length
+    effects = read(lake, "node_effects", task)
+    assert effects["pos"].is_null().all() == (task == "alone")
+    assert read(lake, "circuits", task)["n_edges"][0] > 0
+
+
+def test_a_task_has_the_metric_it_asks_for(study: Study) -> None:
+    """Not that of the clusters, whether they are asked for or not."""
+    clusters = replace(study.cluster_tasks, metric="logit")
+    study = replace(study, cluster_tasks=clusters)
+    metrics = [task_rules(study, task).metric for task in ("alone", "places", "effects-1")]
+    assert metrics == ["logit", "log_prob", "logit"]
+
+
+def words(text: str) -> dict[str, list[int]]:
+    """A tokenizer of words with their leading space, and of marks."""
+    return {"input_ids": [zlib.crc32(word.encode()) for word in re.findall(r" ?\w+|\W", text)]}
+
+
+@pytest.mark.parametrize("name", ["gender", "sum"])
+def test_examples_of_the_generator(
+    study: Study, lake: Lake, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = TaskSpec(embedded=name, max_examples=6, test_share=0.0)
+    study = replace(study, tasks={"made": spec})
+    monkeypatch.setattr(resources, "tokenizer", lambda _: words)
+    result = compute(pairs.STAGE, study, lake, "made")
+    assert all(check.passed for check in result.checks), result.checks
+    rows = read(lake, "pairs", "made")
+    assert rows["patch_prefix"].is_null().all() == (name in generated_tasks.CUTS)
+    for split in ("train", "test"):
+        made = generated_tasks.examples(name, split, 6, study.node_effects.seed)
+        assert set(rows.filter(split=split)["clean_prefix"]) <= {e.clean_prefix for e in made}
+    none = replace(spec, max_examples=0)
+    empty = compute(pairs.STAGE, replace(study, tasks={"made": none}), lake, "made")
+    assert {check.name: check.passed for check in empty.checks}["examples"] is False
+
+    assert pairs.STAGE.content is not None
+    before = pairs.STAGE.content(study, lake, "made")
+    monkeypatch.setattr(generator, "VERSION", "another")
+    assert pairs.STAGE.content(study, lake, "made") != before
+
+
+@pytest.mark.parametrize("task", ["verb", "effects-1", "alone", "places"])
 def test_faithfulness_of_a_task(study: Study, lake: Lake, task: str) -> None:
     write_corpus(lake)
     compute(pairs.STAGE, study, lake, task)
@@ -198,7 +264,7 @@ def test_versions_follow_what_is_read(study: Study, lake: Lake) -> None:
     assert pairs.STAGE.content(study, lake, "file") != before
     with pytest.raises(PairError, match=r"pairs\.jsonl: expected pairs"):
         compute(pairs.STAGE, study, lake, "file")
-    thresholds = replace(study.tasks["verb"], node_threshold=0.5)
+    thresholds = replace(study.tasks["verb"], node_threshold=0.5, metric="logit")
     other = replace(study, tasks={**study.tasks, "verb": thresholds})
     assert pairs.STAGE.reads(other, "verb") == pairs.STAGE.reads(study, "verb")
     assert faithfulness.STAGE.reads(other, "verb") != faithfulness.STAGE.reads(study, "verb")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dagster_project.embedded import corpus as generator
 from dagster_project.interp.corpus import (
     MANIFEST,
     RowHash,
@@ -20,7 +21,7 @@ from dagster_project.interp.corpus import (
     read_rows,
     shards_of,
 )
-from dagster_project.interp.sources import HUB, CorpusError, Row, Source, source_at
+from dagster_project.interp.sources import EMBEDDED, HUB, CorpusError, Row, Source, source_at
 from dagster_project.studies.study import CorpusSpec
 
 EMPTY = MANIFEST.to_frame()
@@ -177,6 +178,53 @@ def test_a_local_folder_in_place_of_a_hub_set_is_always_read(tmp_path: Path) -> 
     assert not source_at(f"{HUB}{tmp_path}", CorpusSpec(revision="abc")).pinned
     assert source_at(f"{HUB}some/set", CorpusSpec(revision="abc")).pinned
     assert not source_at(f"{HUB}some/set", CorpusSpec()).pinned
+
+
+def generated(seed: int = 0) -> Source:
+    return source_at(EMBEDDED, CorpusSpec(embedded=True, seed=seed))
+
+
+def test_generated_shards_are_registered_without_making_a_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(generator, "line", lambda *_: pytest.fail("a row was made"))
+        manifest = extend(EMPTY, [generated()], 2, max_shards=3, advance=told.append)
+        again = extend(manifest, [generated()], 2, max_shards=3, advance=told.append)
+    assert again.equals(manifest)
+    assert told == [2, 2, 2]
+    assert manifest["first_row"].to_list() == [0, 2, 4]
+    assert not manifest["ends_source"].any()
+    lines = [generator.line(0, row) for row in range(6)]
+    held = [list(read_rows(shard, generated())) for shard in shards_of(manifest)]
+    assert held == [lines[:2], lines[2:4], lines[4:]]
+    more = extend(manifest, [generated()], 2, max_shards=5)
+    assert more.head(3).equals(manifest)
+    assert more["rows"].to_list() == [2] * 5
+    assert more["content_hash"].n_unique() == 5
+
+
+def test_another_generator_changes_every_shard_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = extend(EMPTY, [generated()], 2, max_shards=2)
+    other_seed = extend(before, [generated(seed=1)], 2, max_shards=2)
+    monkeypatch.setattr(generator, "VERSION", "another")
+    other_version = extend(before, [generated()], 2, max_shards=2)
+    for after in (other_seed, other_version):
+        places = ["shard", "ordinal", "path", "first_row", "rows"]
+        assert after.select(places).equals(before.select(places))
+        assert not (after["content_hash"] == before["content_hash"]).any()
+        assert not (after["read_as"] == before["read_as"]).any()
+    with pytest.raises(CorpusError, match=r"rows 0 to 1 of shard 00000 have changed"):
+        list(read_rows(shards_of(before)[0], generated()))
+    assert len(list(read_rows(shards_of(other_version)[0], generated()))) == 2
+
+
+def test_what_has_no_end_needs_a_limit() -> None:
+    with pytest.raises(CorpusError, match="embedded: expected a limit of shards"):
+        extend(EMPTY, [generated()], 2)
 
 
 LINES = st.lists(st.sampled_from("abc"), max_size=7)

@@ -9,13 +9,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from dagster_project.embedded import corpus as generator
 from dagster_project.interp import documents as module
 from dagster_project.interp.corpus import MANIFEST, extend, shards_of
 from dagster_project.interp.documents import DOCUMENTS, Problem, documents
-from dagster_project.interp.sources import CorpusError, source_at
+from dagster_project.interp.sources import EMBEDDED, CorpusError, source_at
 from dagster_project.studies.study import CorpusSpec
 
 PIECE = {"start": 0, "end": 3, "skill": "zipf", "slot": "noun", "surprisal": 1.5}
+FREE = {"start": 0, "end": 3, "skill": None, "slot": None, "surprisal": 1.5}  # of no rule
 
 
 def line(text: object, **meta: object) -> bytes:
@@ -38,7 +40,8 @@ def read(
 
 
 def test_what_a_row_keeps(tmp_path: Path) -> None:
-    rows = [line("the cat", pile_set_name="Books", pieces=[PIECE]), line("é\n日", other=1)]
+    pieces = [PIECE, {**FREE, "start": 3, "end": 7}]
+    rows = [line("the cat", pile_set_name="Books", pieces=pieces), line("é\n日", other=1)]
     found, problems = read(tmp_path / "a.jsonl", rows)
     assert not problems
     assert found.schema == DOCUMENTS
@@ -46,7 +49,7 @@ def test_what_a_row_keeps(tmp_path: Path) -> None:
     assert found["text"].to_list() == ["the cat", "é\n日"]
     assert found["n_chars"].to_list() == [7, 3]
     assert found["pile_set_name"].to_list() == ["Books", None]
-    assert found["pieces"].to_list() == [[PIECE], None]
+    assert found["pieces"].to_list() == [pieces, None]
 
 
 def test_rows_keep_their_numbers(tmp_path: Path) -> None:
@@ -74,6 +77,12 @@ def test_rows_keep_their_numbers(tmp_path: Path) -> None:
         (line("abc", pieces=[{**PIECE, "surprisal": float("nan")}]), "meta.pieces[0]"),
         (line("abc", pieces=[{**PIECE, "start": True}]), "meta.pieces[0]"),
         (line("abc", pieces=["x"]), "meta.pieces[0]"),
+        (line("abc", pieces=[{**FREE, "slot": "noun"}]), "meta.pieces[0]"),
+        (line("abc", pieces=[{**FREE, "surprisal": None}]), "meta.pieces[0]"),
+        (line("abc", pieces=[{**FREE, "surprisal": True}]), "meta.pieces[0]"),
+        (line("abc", pieces=[{**FREE, "surprisal": float("-inf")}]), "meta.pieces[0]"),
+        (line("abc", pieces=[{**FREE, "surprisal": 10**400}]), "meta.pieces[0]"),
+        (line("abc", pieces=[{**PIECE, "surprisal": 1e39}]), "meta.pieces[0]"),  # no Float32
     ],
 )
 def test_malformed_rows_say_why(tmp_path: Path, row: bytes, reason: str) -> None:
@@ -134,3 +143,18 @@ def test_frames_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     source = source_at(str(file), CorpusSpec())
     (shard,) = shards_of(extend(MANIFEST.to_frame(), [source], 1000))
     assert [len(frame) for frame in documents(shard, source)] == [3, 1, 1]
+
+
+def test_generated_documents_are_read_with_their_rules() -> None:
+    source = source_at(EMBEDDED, CorpusSpec(embedded=True, seed=3))
+    _, shard = shards_of(extend(MANIFEST.to_frame(), [source], 40, max_shards=2))
+    found = pl.concat(documents(shard, source))
+    made = [generator.document(3, row) for row in range(40, 80)]
+    assert found["doc_id"].to_list() == [1_000_000 + row for row in range(40)]
+    assert found["text"].to_list() == [document.text for document in made]
+    assert found["pile_set_name"].to_list() == [document.subset for document in made]
+    for text, pieces, document in zip(found["text"], found["pieces"], made, strict=True):
+        parts = [text[piece["start"] : piece["end"]] for piece in pieces]
+        assert parts == [piece.text for piece in document.pieces]
+        rules = [(piece["skill"], piece["slot"]) for piece in pieces]
+        assert rules == [(piece.skill, piece.slot) for piece in document.pieces]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from dagster_project.interp.examples import examples_from
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.pairs import SCHEMA, cluster_pairs, task_pairs, tokenize
-from dagster_project.interp.text_pairs import TextPair
+from dagster_project.interp.text_pairs import PairError, TextPair
 from dagster_project.studies.study import ClusterTasksSpec, TaskSpec
 
 
@@ -25,6 +27,8 @@ def _pair(clean: str, patch: str, clean_answer: str, patch_answer: str) -> TextP
 def test_tokens_of_a_pair_by_hand() -> None:
     found = tokenize(_pair("ab", "cd", "xy", "yz"), characters)
     assert found.tokens == ([97, 98], [99, 100], ord("x"), ord("y"))
+    alone = tokenize(TextPair("ab", None, "xy", None, None, ("ab", "ab")), characters)
+    assert alone.tokens == ([97, 98], None, ord("x"), None)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,7 @@ def test_tokens_of_a_pair_by_hand() -> None:
         (_pair("as", "bs", "x", "ey"), "answer merges with a prompt"),
         (_pair("ab", "cb", "", "y"), "answer merges with a prompt"),
         (_pair("ab", "cb", "xa", "xb"), "answers share their first token"),
+        (TextPair("as", None, "e", None, None, ("", "")), "answer merges with a prompt"),
     ],
 )
 def test_what_does_not_fit_is_dropped(pair: TextPair, reason: str) -> None:
@@ -134,6 +139,38 @@ def test_files_of_the_original_form(shared: Path) -> None:
         ("test", 69),
         ("train", 126),
     ]
+
+
+@pytest.mark.parametrize("test_file", [False, True])
+def test_a_file_without_patches(tiny_llama: LanguageModel, tmp_path: Path, test_file: bool) -> None:
+    prompts = ("the girl", "one day the boy", "then the dog", "a cat")
+    rows = [{"clean_prefix": prompt, "clean_answer": " was"} for prompt in prompts]
+    file = tmp_path / "train.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    test = file if test_file else None
+    spec = TaskSpec(train="given", test_share=0.25)
+    frame = task_pairs(spec, tiny_llama.tokenizer, train=file, test=test).frame
+    assert frame.schema == SCHEMA
+    assert frame["split"].to_list() == ["train"] * (4 if test else 3) + ["test"] * (
+        4 if test else 1
+    )
+    ids = [tiny_llama.tokenizer(prompt)["input_ids"] for prompt in frame["clean_prefix"]]
+    assert frame["clean_ids"].to_list() == ids
+    patched = frame.select("patch_prefix", "patch_answer", "patch_ids", "patch_answer_id")
+    assert all(patched[name].is_null().all() for name in patched.columns)
+    assert examples_from(frame).patch is None
+
+
+def test_patches_in_one_of_two_files_alone_are_refused(
+    tiny_llama: LanguageModel, tmp_path: Path
+) -> None:
+    train, test = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
+    train.write_text('{"clean_prefix": "the girl", "clean_answer": " was"}')
+    pair = {"patch_prefix": "a", "patch_answer": " saw"}
+    test.write_text(json.dumps({"clean_prefix": "a", "clean_answer": " was", **pair}))
+    spec = TaskSpec(train="given", test="given")
+    with pytest.raises(PairError, match="found 1 of 2 without"):
+        task_pairs(spec, tiny_llama.tokenizer, train=train, test=test)
 
 
 def test_number_agreement_of_a_real_model(stories: LanguageModel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tracemalloc
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -13,9 +14,11 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagster_project.embedded import corpus as generator
 from dagster_project.interp import sources
 from dagster_project.interp.documents import MalformedError, parse
 from dagster_project.interp.sources import (
+    EMBEDDED,
     HUB,
     TOO_LONG,
     CorpusError,
@@ -199,3 +202,30 @@ def test_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "train.jsonl").write_text('{"text": "a"}\n')
     with pytest.raises(CorpusError, match="Bad split: nope"):
         raws(source_at(f"{HUB}{tmp_path}", CorpusSpec(split="nope")))
+
+
+def test_generated_rows_are_the_generators_lines_from_any_row_on() -> None:
+    source = source_at(EMBEDDED, CorpusSpec(embedded=True, seed=7))
+    for first_row in (0, 3, 10**9):
+        found = [row.raw for row in islice(source.rows(first_row), 3)]
+        assert found == [generator.line(7, row) for row in range(first_row, first_row + 3)]
+    assert source.stamp() == (None, None)
+    assert source.pinned
+
+
+def test_generated_rows_are_identified_without_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "line", lambda *_: pytest.fail("a row was made"))
+    source = source_at(EMBEDDED, CorpusSpec(embedded=True, seed=7))
+    twin = source_at(EMBEDDED, CorpusSpec(embedded=True, seed=7))
+    other = source_at(EMBEDDED, CorpusSpec(embedded=True, seed=8))
+    digest = source.digest(10, 5)
+    assert twin.digest(10, 5) == digest
+    assert digest not in (source.digest(10, 4), source.digest(11, 5), other.digest(10, 5))
+    monkeypatch.setattr(generator, "VERSION", "another")
+    assert source.digest(10, 5) != digest
+
+
+def test_a_file_of_that_name_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "embedded").write_text("x")
+    with pytest.raises(CorpusError, match="embedded: expected a file name"):
+        find_sources([f"{tmp_path}/*"], SPEC)

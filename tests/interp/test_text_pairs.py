@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dagster_project.interp.text_pairs import (
     PairError,
     TextPair,
+    check_patches,
     filled,
     hold_out,
     n_held_out,
@@ -51,7 +52,10 @@ def test_read_skips_blank_lines_and_repeats(tmp_path: Path) -> None:
     [
         ("not json", "expected a JSON object"),
         ("[1]", "expected a JSON object, found list"),
-        ('{"clean_prefix": "a"}', "patch_prefix must be a string, found None"),
+        ('{"clean_prefix": "a"}', "clean_answer must be a string, found None"),
+        (LINE.replace('"patch_prefix"', '"patch"'), "patch_prefix must be a string, found None"),
+        (LINE.replace('" were"', "null"), "patch_answer must be a string, found None"),
+        (LINE.replace('"The girls"', "[]"), "patch_prefix must be a string, found []"),
         (LINE.replace('" were"', "3"), "patch_answer must be a string, found 3"),
     ],
 )
@@ -62,6 +66,26 @@ def test_malformed_lines_are_named(tmp_path: Path, line: str, problem: str) -> N
         list(read_pairs(file))
     assert f"{file}:2: " in str(error.value)
     assert problem in str(error.value)
+
+
+def test_both_patch_texts_may_be_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    absent = '{"clean_prefix": "1 + 1 =", "clean_answer": " 2"}'
+    null = absent[:-1] + ', "patch_prefix": null, "patch_answer": null, "case": 2}'
+    file.write_text(f"{absent}\n{null}\n")
+    words = ("1 + 1 =", "1 + 1 =")
+    assert list(read_pairs(file)) == [
+        TextPair("1 + 1 =", None, " 2", None, case, words) for case in (None, "2")
+    ]
+
+
+def test_a_task_has_patches_or_none() -> None:
+    with_patch = TextPair("a", "b", "x", "y", None, ("a", "b"))
+    alone = TextPair("c", None, "x", None, None, ("c", "c"))
+    for pairs in ([], [with_patch], [alone, alone]):
+        check_patches(pairs)
+    with pytest.raises(PairError, match=r"found 1 of 2 without \(the first: 'c'\)"):
+        check_patches([with_patch, alone])
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -54,7 +54,25 @@ def test_nested_tables_become_dataclasses(tmp_path: Path) -> None:
         ("[faithfulness]\nsizes = [-3]", "faithfulness.sizes[0]", "at least 0", "-3"),
         ("[clusterings.a]\nseed = 1", "clusterings.a.n_clusters", "given", "nothing"),
         ("[cluster_tasks]\nclustering = 'b'", "cluster_tasks.clustering", "one of", '"b"'),
-        ("[tasks.t]\n", "tasks.t", "either train", '"none"'),
+        ("[tasks.t]\n", "tasks.t", "one of train (a JSONL file), templates and emb", '"none"'),
+        ("[tasks.t]\nembedded = 'r c'", "tasks.t.embedded", "'rc'", '"r c"'),
+        (
+            "[tasks.t]\nembedded = 'rc'\ntrain = 'a'",
+            "tasks.t",
+            "one of train (a JSONL file), templates and embedded",
+            '"train and embedded"',
+        ),
+        ("[tasks.t]\nembedded = 'rc'\ntest = 'a'", "tasks.t.test", "left out", '"a"'),
+        (f"[tasks.t]\n{TASK}\nembedded = 'rc'", "tasks.t", "one of", '"templates and embedded"'),
+        ("[clusterings.a]\nn_clusters = 2\npart = 'half'", "clusterings.a.part", "repo", '"half"'),
+        (
+            "[context_features]\naggregation = 'last'\nalso_last = true",
+            "context_features.also_last",
+            'false unless context_features.aggregation is "sum"',
+            "True",
+        ),
+        ("[recipe]\nn_heads = 0", "recipe.n_heads", "at least 1", "0"),
+        ("recipe = 3", "recipe", "a table", "3"),
         (
             "[tasks.t]\ntemplates = ['The']\nfills = [['a', 'b']]\nanswers = ['x', 'y']",
             "tasks.t.templates",
@@ -139,6 +157,12 @@ def test_an_error_names_key_expected_and_found(
         ("[model]\nsource = ' '\n[corpus]\nfiles = ['a']", "model.source"),
         ("[model]\nsource = 'm'\n[corpus]", "corpus"),
         ("[model]\nsource = 'm'\n[corpus]\nhub = 'h'", "corpus.max_shards"),
+        ("[model]\nsource = 'm'\n[corpus]\nembedded = true", "corpus.max_shards"),
+        ("[model]\nsource = 'm'\n[corpus]\nembedded = false\nmax_shards = 1", "corpus"),
+        ("[model]\nsource = 'm'\n[corpus]\nembedded = 'yes'\nmax_shards = 1", "corpus.embedded"),
+        ("[model]\nsource = 'm'\n[corpus]\nembedded = true\nseed = -1", "corpus.seed"),
+        ("[model]\nsource = 'm'\n[corpus]\nembedded = true\nfiles = ['a']", "corpus"),
+        ("[model]\nsource = 'm'\n[corpus]\nembedded = true\nhub = 'h'\nmax_shards = 1", "corpus"),
         ("[model\n", "file"),
     ],
 )
@@ -183,8 +207,9 @@ def test_a_task_may_hold_nothing_out_where_a_test_file_is_given(tmp_path: Path) 
 def test_the_shipped_studies_load() -> None:
     found = load_studies()
     assert not found.errors
-    assert {"pythia-70m", "gemma-2-2b"} <= set(found.studies)
-    assert all(len(study.model.revision) == 40 for study in found.studies.values())  # a commit
+    assert set(found.studies) == {"embedded", "pythia-70m", "gemma-2-2b"}
+    for study in found.studies.values():
+        assert study.model.source == "embedded" or len(study.model.revision) == 40  # a commit
 
 
 def test_a_faulty_study_is_reported_and_the_others_load(
@@ -215,3 +240,18 @@ def test_a_missing_folder_of_studies_is_reported(
 ) -> None:
     monkeypatch.setenv("CIRCUIT_LAKE_STUDIES", str(tmp_path / "absent"))
     assert "CIRCUIT_LAKE_STUDIES" in str(load_studies().errors[0])
+
+
+def test_the_embedded_study_is_about_every_rule_and_task() -> None:
+    from dagster_project.embedded.corpus import LABELS
+    from dagster_project.embedded.tasks import CUTS, TASKS
+
+    study = load_studies().studies["embedded"]
+    assert {spec.n_clusters for spec in study.clusterings.values()} == {len(LABELS)}
+    assert study.contexts.target == study.contexts.per_rule * len(LABELS)
+    assert {name: spec.embedded for name, spec in study.tasks.items()} == {t: t for t in TASKS}
+    summed = {name for name, spec in study.tasks.items() if spec.aggregation == "sum"}
+    assert summed == set(CUTS)
+    parts = {name: spec.part for name, spec in study.clusterings.items()}
+    assert all(name.endswith(part) for name, part in parts.items())
+    assert set(parts.values()) == {"choose", "report"}
