@@ -46,7 +46,16 @@ class Words(NamedTuple):
     @property
     def content(self) -> tuple[str, ...]:
         """Single words that any list or sequence may hold."""
-        return (*self.nouns, *self.names, *self.things, *self.vowel_things, *self.variables)
+        return (
+            *self.nouns,
+            *(f"{noun}s" for noun in self.nouns),
+            *self.names,
+            *(word for country in self.countries for word in country),
+            *(word for pair in self.opposites for word in pair),
+            *self.things,
+            *self.vowel_things,
+            *self.variables,
+        )
 
 
 def _split(text: str) -> tuple[str, ...]:
