@@ -10,6 +10,7 @@ import polars as pl
 
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.studies.study import ContextFeaturesSpec
 
 if TYPE_CHECKING:
     from dagster_project.interp.context_features import Window
@@ -19,7 +20,8 @@ DOC = """Activation, gradient and effect of every active feature of every site i
 a shard, and each site's error node (feature −1).
 
 m is the metric of the answer, read at the context's last token; a feature's effect is its
-activation × ∂m/∂activation, summed over positions after the product, or kept for the last ones.
+activation × ∂m/∂activation, summed over positions after the product (`pos` is null), or kept for
+the last ones; with `also_last` the sums and, besides, the rows of position −1.
 One forward and one backward of the model serve all sites; the gradient is projected on active
 features alone.
 
@@ -36,7 +38,7 @@ def compute(run: StageRun) -> StageResult:
     model, dictionaries = resources.model(study), resources.dictionaries(study, run.lake)
     tokens = run.scan("tokens", shard=run.partition)
     contexts = windows_of(contexts_of_shard(run), tokens, study.contexts.n_ctx)
-    tally = Tally(dictionaries)
+    tally = Tally(dictionaries, spec)
     with (
         run.writer("context_features", kind="shard") as writer,
         progress(run, "context_features", "contexts", len(contexts)) as advance,
@@ -68,9 +70,10 @@ def with_tokens(contexts: list[Window], bos: int | None) -> set[int]:
 class Tally:
     """What the shard's rows come to."""
 
-    def __init__(self, dictionaries: Mapping[str, Dictionary]) -> None:
+    def __init__(self, dictionaries: Mapping[str, Dictionary], spec: ContextFeaturesSpec) -> None:
         self.dictionaries = dictionaries
-        self.rows = 0
+        self.sums_alone = spec.also_last  # the last position's rows are in the sums already
+        self.rows = self.nodes = 0
         self.unfit = 0  # rows with a NaN or infinity
         self.negative = 0  # rows with a negative activation where there should be none
         self.outside = 0  # rows of a feature that the dictionary does not have
@@ -82,15 +85,18 @@ class Tally:
         site = frame["site"][0]
         dictionary, feature = self.dictionaries[site], pl.col("feature")
         numbers = pl.col("activation", "gradient", "effect").fill_null(0.0)
+        counted = pl.col("pos").is_null() if self.sums_alone else pl.lit(True)
         error, size = feature == -1, pl.col("effect").cast(pl.Float64).abs()
         found = frame.select(
+            nodes=pl.col("effect").filter(counted).len(),
             unfit=(~pl.all_horizontal(numbers.is_finite())).sum(),
             negative=(pl.col("activation") < 0).sum(),
             outside=(~feature.is_between(-1, dictionary.n_features - 1)).sum(),
-            features=size.filter(~error).sum(),
-            errors=size.filter(error).sum(),
+            features=size.filter(counted & ~error).sum(),
+            errors=size.filter(counted & error).sum(),
         ).row(0, named=True)
         self.rows += len(frame)
+        self.nodes += found["nodes"]
         self.unfit += found["unfit"]
         self.outside += found["outside"]
         self.negative += 0 if _signed(dictionary) else found["negative"]
@@ -103,7 +109,7 @@ class Tally:
         return {
             "contexts": n_contexts,
             "contexts_without_nodes": n_contexts - len(self.contexts),
-            "nodes_per_context": self.rows / max(len(self.contexts), 1),
+            "nodes_per_context": self.nodes / max(len(self.contexts), 1),
             "feature_share": features / (features + errors) if features + errors else 0.0,
         }
 

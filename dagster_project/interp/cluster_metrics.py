@@ -1,8 +1,9 @@
 """Cluster metrics: what a cluster holds, and how well clusters agree with known rules.
 
-`describe` gives a row a cluster; `agreement` compares groupings with the skills that the corpus
-knows (contexts without one are left out; zero vectors, cluster −1, count as a group); purity
-grows with the number of groups, so read it beside the baselines, groupings by one token.
+`describe` gives a row a cluster; `agreement` compares groupings with the rules that the corpus
+knows, a skill and slot each (contexts without one are left out; zero vectors, cluster −1, count as
+a group); purity grows with the number of groups, so read it beside the baselines, groupings by one
+token.
 `silhouettes` is the cosine silhouette in the context vectors, of all contexts: the mean distance to
 a cluster is 1 − x̂ · mean of its x̂, so that no [context, context] matrix is needed. Cost: one
 product of X with each cluster's sum.
@@ -34,34 +35,35 @@ class Agreement(NamedTuple):
     purity: float | None  # share of contexts whose rule is their group's commonest
 
 
-def agreement(groups: pl.Series, skills: pl.Series) -> Agreement:
-    """Agreement of groups [context] with skills [context, null where unknown]."""
-    known = pl.DataFrame({"group": groups, "skill": skills}).drop_nulls("skill")
+def agreement(groups: pl.Series, rules: pl.Series) -> Agreement:
+    """Agreement of groups [context] with rules [context, null where unknown]."""
+    known = pl.DataFrame({"group": groups, "rule": rules}).drop_nulls("rule")
     if len(known) < 2:
         return Agreement(None, None, None)
     group = known["group"].rank("dense").to_numpy()
-    skill = known["skill"].rank("dense").to_numpy()
+    rule = known["rule"].rank("dense").to_numpy()
     return Agreement(
-        ari=float(adjusted_rand_score(skill, group)),
-        nmi=float(normalized_mutual_info_score(skill, group)),
+        ari=float(adjusted_rand_score(rule, group)),
+        nmi=float(normalized_mutual_info_score(rule, group)),
         purity=purity(known),
     )
 
 
 def purity(known: pl.DataFrame) -> float:
-    """Share of rows (group, skill) whose skill is the commonest of their group."""
-    pairs = known.group_by("group", "skill").len()
+    """Share of rows (group, rule) whose rule is the commonest of their group."""
+    pairs = known.group_by("group", "rule").len()
     return int(pairs.group_by("group").agg(pl.col("len").max())["len"].sum()) / len(known)
 
 
 def describe(contexts: pl.DataFrame) -> pl.DataFrame:
-    """A row a cluster of contexts (cluster, answer, answer_id, loss, skill), by cluster.
+    """A row a cluster of contexts (cluster, answer, answer_id, loss, rule), by cluster.
 
     Columns: cluster, size, mean_loss (nats), top_answers (commonest first), answer_entropy
-    (nats), top_skill, purity (share of the contexts of known skill that have it).
+    (nats), top_skill (the commonest rule), purity (share of the contexts of known rule that have
+    it).
     """
     sizes = contexts.group_by("cluster").agg(
-        size=pl.len(), mean_loss=pl.col("loss").mean(), known=pl.col("skill").count()
+        size=pl.len(), mean_loss=pl.col("loss").mean(), known=pl.col("rule").count()
     )
     answers = _counted(contexts, "answer_id", "answer").group_by("cluster", maintain_order=True)
     share = pl.col("len") / pl.col("len").sum()
@@ -69,9 +71,9 @@ def describe(contexts: pl.DataFrame) -> pl.DataFrame:
         top_answers=pl.col("answer").head(TOP_ANSWERS),
         answer_entropy=(share * (1 / share).log()).sum(),
     )
-    skills = _counted(contexts.drop_nulls("skill"), "skill").group_by("cluster")
-    rules = skills.agg(top_skill=pl.col("skill").first(), most=pl.col("len").first())
-    joined = sizes.join(said, on="cluster").join(rules, on="cluster", how="left")
+    rules = _counted(contexts.drop_nulls("rule"), "rule").group_by("cluster")
+    known = rules.agg(top_skill=pl.col("rule").first(), most=pl.col("len").first())
+    joined = sizes.join(said, on="cluster").join(known, on="cluster", how="left")
     return (
         joined.with_columns(purity=pl.col("most") / pl.col("known"))
         .drop("known", "most")

@@ -3,19 +3,21 @@
 Vectors, clusters and map come from `clustering.py`, figures from `cluster_metrics.py`. Where the
 corpus knows the rules behind answers, the agreement of trivial groupings stands beside that of the
 clusters: the previous token, the answer token, and clusters by activations at the last position
-(only where features are kept by position: sums do not hold them).
+(where its rows are kept: sums alone do not hold them). A representation that was chosen by its
+agreement is judged on contexts that had no part in the choice: `part_of` gives the two halves.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from dagster_project.interp.cluster_metrics import agreement, describe, silhouettes
-from dagster_project.interp.clustering import ZERO, cluster, context_vectors, sample_of
+from dagster_project.interp.clustering import ZERO, cluster, context_vectors, places_of, sample_of
+from dagster_project.interp.contexts import RULE, mix
 from dagster_project.studies.study import ClusteringSpec, ContextFeaturesSpec
 
 
@@ -36,6 +38,22 @@ def with_previous(contexts: pl.DataFrame, tokens: pl.LazyFrame) -> pl.DataFrame:
     return contexts.join(answers, on=["doc_id", "pos"], how="left", maintain_order="left")
 
 
+def part_of(
+    contexts: pl.DataFrame, part: Literal["all", "choose", "report"], seed: int
+) -> pl.DataFrame:
+    """All contexts (context_id, skill, slot), or one of the two halves, by context_id.
+
+    Ordered by rule and within it by a seeded hash, every other context belongs to `choose` and the
+    rest to `report`: of each rule, and of all, the halves have equally many but for one.
+    """
+    if part == "all":
+        return contexts.sort("context_id")
+    among = pl.Series(mix(contexts["context_id"].to_numpy(), seed))
+    shuffled = contexts.with_columns(RULE, among=among).sort("rule", "among")
+    half = shuffled.gather_every(2, offset=int(part == "report"))
+    return half.select(contexts.columns).sort("context_id")
+
+
 def clustered(
     features: pl.LazyFrame,
     contexts: pl.DataFrame,
@@ -44,13 +62,16 @@ def clustered(
 ) -> Clustered:
     """Clusters of contexts by their features.
 
-    features: context_features of a study, made as `of` says; contexts: context_id, answer_id,
-    answer, loss, skill, previous_id. Raises SpectralError where there are too few contexts.
+    features: context_features of a study, made as `of` says; contexts: those of spec.part, with
+    context_id, answer_id, answer, loss, skill, slot, previous_id. Raises SpectralError where there
+    are too few contexts.
     """
     ids = sample_of(contexts["context_id"].to_list(), spec.max_contexts, spec.seed)
-    chosen = contexts.filter(pl.col("context_id").is_in(ids)).sort("context_id")
-    X = context_vectors(features, ids, spec)
-    labels, places = cluster(X, spec)
+    chosen = contexts.filter(pl.col("context_id").is_in(ids)).sort("context_id").with_columns(RULE)
+    sums = pl.col("pos").is_null()
+    X = context_vectors(features.filter(sums) if of.aggregation == "sum" else features, ids, spec)
+    found = cluster(X, spec)
+    labels, places = found.labels, places_of(found, spec.seed)
     silhouette = silhouettes(X, labels)
     members = pl.DataFrame(
         {"context_id": ids, "cluster": labels, "x": places[:, 0], "y": places[:, 1]}
@@ -66,25 +87,29 @@ def clustered(
         "n_clusters": groups.filter(pl.col("cluster") != ZERO).height,
         "n_contexts": len(ids),
         "n_zero": int((labels == ZERO).sum()),
+        "part": spec.part,
         "sample": _sample(len(ids), len(contexts), spec),
         "silhouette": silhouette["silhouette"].mean(),
-        **agreement(members["cluster"], chosen["skill"])._asdict(),
+        **agreement(members["cluster"], chosen["rule"])._asdict(),
         **_baselines(features, chosen, spec, of),
     }
     return Clustered(pl.DataFrame([summary]), members, groups)
 
 
 def _sample(n: int, total: int, spec: ClusteringSpec) -> str:
-    return "all" if n == total else f"{n} of {total}, seed {spec.seed}"
+    if n == total:
+        return spec.part
+    whole = str(total) if spec.part == "all" else f"{total} ({spec.part})"
+    return f"{n} of {whole}, seed {spec.seed}"
 
 
 def _baselines(
     features: pl.LazyFrame, contexts: pl.DataFrame, spec: ClusteringSpec, of: ContextFeaturesSpec
 ) -> dict[str, float | None]:
     """previous_ari, …, answer_…, last_…: agreement of trivial groupings with the known rules."""
-    skills = contexts["skill"]
+    rules = contexts["rule"]
     groupings = {"previous": contexts["previous_id"], "answer": contexts["answer_id"]}
-    if of.aggregation == "last" and skills.count():
+    if (of.aggregation == "last" or of.also_last) and rules.count():
         last = replace(spec, representation="activations", similarity="cosine")
         X = context_vectors(
             features.filter(pl.col("pos") == -1), contexts["context_id"].to_list(), last
@@ -93,5 +118,5 @@ def _baselines(
     return {
         f"{name}_{score}": value
         for name, groups in groupings.items()
-        for score, value in agreement(groups, skills)._asdict().items()
+        for score, value in agreement(groups, rules)._asdict().items()
     }

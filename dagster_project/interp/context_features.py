@@ -4,7 +4,9 @@ One plain forward and backward of the model serves all sites, with m = log p, lo
 mean logit of the answer at the context's last token. Because decode is affine, ∂m/∂f = G W_decᵀ
 with G = ∂m/∂x: a site is then encoded, and G projected on the active features alone. A node's
 effect is f · ∂m/∂f; the error node (feature −1) has activation ‖ε‖ and effect Σ_d ε_d G_d. `sum`
-adds activations and products over positions (a sum of products); `last` keeps the last positions.
+adds activations and products over positions (a sum of products), their pos null; `last` keeps the
+last positions. `also_last` keeps, besides the sums, the rows of position −1: whoever wants sums
+alone reads pos null.
 
 Cost: a forward and a backward of the model, and an encode and a decode of every site. Memory: one
 batch's activations and gradients of all sites, and ENCODED feature activations of one site.
@@ -15,7 +17,7 @@ dictionary has no error rows, and a context that is BOS alone has none at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 import torch
@@ -96,8 +98,8 @@ def context_features(
     """Rows of the context_features table, a frame for each batch and site.
 
     dictionaries: by site, in forward order. advance: told of contexts as they are done. Columns:
-    context_id, pos (null with `sum`), site, feature, activation, gradient (null for sums and
-    error nodes), effect (in m's unit).
+    context_id, pos (null for sums), site, feature, activation, gradient (null for sums and error
+    nodes), effect (in m's unit).
     """
     for bucket in buckets([len(window.ids) for window in contexts], batch_tokens):
         group = [contexts[i] for i in bucket]
@@ -108,7 +110,7 @@ def context_features(
         for site, dictionary in dictionaries.items():
             x = found.activation.pop(site)[tokens.keep].to(dictionary.bias.dtype)
             G = found.gradient.pop(site)[tokens.keep].to(dictionary.bias.dtype)
-            frame = _site_frame(dictionary, x, G, tokens, spec.aggregation)
+            frame = _site_frame(dictionary, x, G, tokens, spec)
             if len(frame):
                 yield frame.insert_column(2, pl.lit(site).alias("site"))
         advance(len(group))
@@ -162,11 +164,7 @@ def project(dictionary: Dictionary, G: Tensor, token: Tensor, feature: Tensor) -
 
 
 def _site_frame(
-    dictionary: Dictionary,
-    x: Tensor,
-    G: Tensor,
-    tokens: Tokens,
-    aggregation: Literal["sum", "last"],
+    dictionary: Dictionary, x: Tensor, G: Tensor, tokens: Tokens, spec: ContextFeaturesSpec
 ) -> pl.DataFrame:
     """Rows of one site, a few contexts at a time so that ENCODED bounds what is encoded."""
     _, counts = tokens.context_id.unique_consecutive(return_counts=True)
@@ -175,7 +173,12 @@ def _site_frame(
         rows = slice(stop, stop := stop + count)
         found = nodes(dictionary, x[rows], G[rows])
         frame = _frame(found, tokens.context_id[rows], tokens.pos[rows])
-        frames.append(_summed(frame) if aggregation == "sum" else frame)
+        if spec.aggregation == "last":
+            frames.append(frame)
+            continue
+        frames.append(_summed(frame))
+        if spec.also_last:
+            frames.append(frame.filter(pl.col("pos") == -1))
     return pl.concat(frames) if frames else pl.DataFrame()
 
 

@@ -3,14 +3,18 @@
 Proposed are tokens that the model predicts well (loss ≤ max_loss in the document) and that
 induction does not give away, in documents that are no duplicates; of these every k-th, then at
 most per_document of each document, then `target` in all, leaving out a context whose window and
-answer equal those of one already chosen. Choices follow a seeded hash of (document, position), so
-that they do not depend on shards or on the order of work, and change little as the corpus grows.
-The model's loss on the window alone differs from that in the document: both are kept. Cost: two
-passes over losses and about two over tokens; one forward of target × n_ctx tokens.
+answer equal those of one already chosen. With a quota per rule only tokens that start a piece whose
+rule the corpus knows are proposed, and a rule (skill and slot) whose quota is full is passed over.
+Choices follow a seeded hash of (document, position), so that they do not depend on shards or on the
+order of work, and change little as the corpus grows. The model's loss on the window alone differs
+from that in the document: both are kept. Cost: two passes over losses, three with a quota per rule,
+and about two over tokens; one forward of target × n_ctx tokens.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +31,12 @@ POSITIONS = 1 << 16  # context_id = doc_id × this + pos
 CHUNK = 1 << 14  # candidates whose windows are read at a time
 
 PROPOSALS = ("doc_id", "pos", "token_id", "loss", "skill", "slot")
+RULE = (
+    pl.when(pl.col("skill").is_not_null())
+    .then(pl.concat_str("skill", "slot", separator="/", ignore_nulls=True))
+    .alias("rule")
+)
+"""A rule by its name: `skill/slot`, or the skill where there is no slot; null where unknown."""
 
 
 class Selection(NamedTuple):
@@ -36,7 +46,7 @@ class Selection(NamedTuple):
     n_proposed: int  # tokens that pass the filters
     n_candidates: int  # of these, after `every` and `per_document`
     n_repeated: int  # candidates left out because their window and answer were there already
-    shortfall: int  # contexts that the target asks for and the corpus does not have
+    shortfall: int  # contexts that the target asks for and corpus and quotas do not give
 
 
 def originals(documents: pl.LazyFrame) -> pl.DataFrame:
@@ -53,26 +63,56 @@ def proposals(losses: pl.LazyFrame, documents: pl.DataFrame, spec: ContextsSpec)
         kept &= ~pl.col("trigram_seen")
     if spec.skip_bigrams:
         kept &= ~pl.col("bigram_seen")
+    if spec.per_rule:
+        kept &= starts_rule()
     passing = losses.filter(kept).select(PROPOSALS).collect()
     return passing.join(documents, on="doc_id", how="semi").sort("doc_id", "pos")
 
 
+def starts_rule() -> pl.Expr:
+    """Whether a row of losses is the first token of a piece whose rule is known.
+
+    The document's first token has no loss, so that a row at position 1 may be the second token of
+    its piece; the surprisal, null for a piece that is not predicted in whole, tells.
+    """
+    first = pl.col("pos") == pl.col("pos").min().over("doc_id", "piece")
+    whole = (pl.col("pos") > 1) | pl.col("surprisal").is_not_null()
+    return pl.col("skill").is_not_null() & first & whole
+
+
+def known_rules(losses: pl.LazyFrame) -> set[str]:
+    """Names of the rules in the losses of a shard, those of tokens that do not pass included."""
+    pairs = losses.select("skill", "slot").drop_nulls("skill").unique().collect()
+    return set(pairs.select(RULE)["rule"])
+
+
+def count_by_rule(contexts: pl.DataFrame, rules: Collection[str]) -> pl.DataFrame:
+    """How many contexts each of the rules has, none included: rule, contexts; fewest first."""
+    counts = contexts.select(RULE).group_by("rule").agg(contexts=pl.len())
+    every = pl.DataFrame({"rule": sorted(rules)}, schema={"rule": pl.String})
+    found = every.join(counts, on="rule", how="left")
+    return found.with_columns(pl.col("contexts").fill_null(0)).sort("contexts", "rule")
+
+
 def select(proposed: pl.DataFrame, tokens: pl.LazyFrame, spec: ContextsSpec) -> Selection:
     """The study's contexts. proposed: all shards' proposals; tokens: doc_id, pos, token_id."""
-    candidates = _candidates(proposed, spec)
-    chosen: list[pl.DataFrame] = []
-    seen: set[bytes] = set()
-    n_chosen = n_repeated = 0
-    for chunk in candidates.iter_slices(min(CHUNK, 2 * spec.target)):
-        fresh = _unseen(windows(chunk, tokens, spec.n_ctx, answer=True), seen)
-        n_repeated += len(chunk) - len(fresh)
-        chosen.append(chunk[fresh][: spec.target - n_chosen])
-        n_chosen += len(chosen[-1])
-        if n_chosen == spec.target:
-            break
-    contexts = pl.concat([candidates.clear(), *chosen]).sort("context_id")
-    shortfall = spec.target - n_chosen
-    return Selection(contexts, len(proposed), len(candidates), n_repeated, shortfall)
+    waiting = candidates = _candidates(proposed, spec)
+    size, quotas = min(CHUNK, 2 * spec.target), _Quotas(spec)
+    chosen = [candidates.clear()]
+    while len(waiting) and quotas.left:
+        chunk, waiting = waiting[:size], waiting[size:]
+        sequences = windows(chunk, tokens, spec.n_ctx, answer=True).to_list()
+        admitted = [
+            row
+            for row, rule in enumerate(chunk["rule"])
+            if quotas.left and quotas.admit(rule, sequences[row])
+        ]
+        chosen.append(chunk[admitted])
+        if quotas.full:
+            waiting = waiting.filter(~pl.col("rule").is_in(quotas.full))
+    contexts = pl.concat(chosen).drop("rule").sort("context_id")
+    counts = (len(proposed), len(candidates), quotas.repeated)
+    return Selection(contexts, *counts, shortfall=quotas.left)
 
 
 def windows(
@@ -131,18 +171,34 @@ def _candidates(proposed: pl.DataFrame, spec: ContextsSpec) -> pl.DataFrame:
     if spec.per_document:
         rank = pl.col("within").rank("ordinal").over("doc_id")
         ordered = ordered.filter(rank <= spec.per_document)
-    return ordered.sort("among").drop("within", "among")
+    return ordered.sort("among").drop("within", "among").with_columns(RULE)
 
 
-def _unseen(sequences: pl.Series, seen: set[bytes]) -> list[int]:
-    """Rows whose sequence is new; `seen` learns them."""
-    fresh = []
-    for row, ids in enumerate(sequences.to_list()):
-        key = np.array(ids, dtype=np.uint32).tobytes()
-        if key not in seen:
-            seen.add(key)
-            fresh.append(row)
-    return fresh
+class _Quotas:
+    """What may still be chosen: `left` in all, and so many of each rule; no window twice."""
+
+    def __init__(self, spec: ContextsSpec) -> None:
+        self.left = spec.target
+        self.per_rule = spec.per_rule
+        self.repeated = 0
+        self.full: set[str | None] = set()  # rules of which enough are chosen
+        self.of_rule: Counter[str | None] = Counter()
+        self.seen: set[bytes] = set()
+
+    def admit(self, rule: str | None, sequence: list[int]) -> bool:
+        """Whether a candidate is chosen; sequence: its window and answer."""
+        if rule in self.full:
+            return False
+        key = np.array(sequence, dtype=np.uint32).tobytes()
+        if key in self.seen:
+            self.repeated += 1
+            return False
+        self.seen.add(key)
+        self.left -= 1
+        self.of_rule[rule] += 1
+        if self.of_rule[rule] == self.per_rule:
+            self.full.add(rule)
+        return True
 
 
 def mix(ids: np.ndarray, seed: int) -> np.ndarray:

@@ -123,7 +123,11 @@ CORPUS_TABLES = (
         "A feature active in a context (at a position, or summed), or a site's error node",
         column("context_id", I64, "Context"),
         nullable(
-            "pos", I16, "Position counted back from the answer (−1); null when summed", "tokens"
+            "pos",
+            I16,
+            "Position counted back from the answer (−1); null: the sum over all positions. Where "
+            "sums are kept, rows of position −1 may stand beside them: read one or the other",
+            "tokens",
         ),
         SITE,
         FEATURE,
@@ -157,8 +161,9 @@ CLUSTERING_TABLES = (
         column("n_clusters", U32, "Clusters found"),
         column("n_contexts", U32, "Contexts clustered, zero vectors included"),
         nullable("n_zero", U32, "Contexts whose vector is zero (cluster −1)"),
-        column("sample", STRING, "all, or how the contexts were drawn"),
-        nullable("ari", F32, "Adjusted Rand index against the known rules"),
+        nullable("part", STRING, "all contexts, or the half to choose or to report by"),
+        column("sample", STRING, "The part; of part of it, how the contexts were drawn"),
+        nullable("ari", F32, "Adjusted Rand index against the known rules (skill and slot)"),
         nullable("nmi", F32, "Normalised mutual information with the known rules"),
         nullable("purity", F32, "Share of contexts whose rule is their cluster's commonest"),
         nullable("silhouette", F32, "Mean silhouette (cosine) of the contexts in clusters"),
@@ -187,7 +192,7 @@ CLUSTERING_TABLES = (
         column("mean_loss", F32, "Mean loss of the answers in their documents", "nats"),
         column("top_answers", pl.List(STRING), "Commonest answer tokens, commonest first"),
         column("answer_entropy", F32, "Entropy of the answer token within the cluster", "nats"),
-        nullable("top_skill", STRING, "Commonest known rule"),
+        nullable("top_skill", STRING, "Commonest known rule: skill/slot, or skill without a slot"),
         nullable("purity", F32, "Share of the contexts with a known rule that have the commonest"),
         nullable("silhouette", F32, "Mean silhouette (cosine) of its contexts"),
     ),

@@ -2,7 +2,7 @@
 -- grain: one row per (study, clustering, cluster, site, feature): the 20 of largest mean_effect
 -- columns: place within the cluster; contexts of the cluster in which it is active, and their
 --   share; mean_activation where active; mean_effect: mean of |effect| over the whole cluster;
---   label
+--   label. Values are sums over positions: those stored (pos is null), else of the rows kept
 with sizes as (
     select study, clustering, cluster, count(*) as size
     from cluster_members
@@ -10,7 +10,9 @@ with sizes as (
     group by study, clustering, cluster
 ),
 context_sums as (
-    select study, context_id, site, feature, sum(activation) as activation, sum(effect) as effect
+    select study, context_id, site, feature,
+        coalesce(sum(activation) filter (where pos is null), sum(activation)) as activation,
+        coalesce(sum(effect) filter (where pos is null), sum(effect)) as effect
     from context_features
     where feature >= 0
     group by study, context_id, site, feature

@@ -1,22 +1,23 @@
 -- question: How far is the model from the best possible loss on each known rule of the corpus?
--- grain: one row per (study, skill), farthest first
--- columns: tokens; pieces (those whose surprisal is known); mean_loss in nats a token;
---   surprisal and excess in nats a piece: its tokens' losses less its surprisal
+-- grain: one row per (study, skill, slot), farthest first
+-- columns: pieces (those whose surprisal is known) and their tokens; all in nats a piece:
+--   mean_loss, of its tokens together; mean_surprisal under the rule; excess: their difference
 with pieces as (
-    select study, doc_id, piece, skill, sum(loss) as loss, sum(surprisal) as surprisal,
+    select study, doc_id, piece, skill, slot, sum(loss) as loss, sum(surprisal) as surprisal,
         count(*) as tokens
     from losses
-    where surprisal is not null
-    group by study, doc_id, piece, skill
+    where skill is not null and surprisal is not null
+    group by study, doc_id, piece, skill, slot
 )
 select
     study,
     skill,
+    slot,
     sum(tokens)::bigint as tokens,
     count(*) as pieces,
-    sum(loss) / sum(tokens) as mean_loss,
-    avg(surprisal) as surprisal,
+    avg(loss) as mean_loss,
+    avg(surprisal) as mean_surprisal,
     avg(loss - surprisal) as excess
 from pieces
-group by study, skill
-order by study, excess desc, skill
+group by study, skill, slot
+order by study, excess desc, skill, slot

@@ -13,8 +13,9 @@
 --   n_clusters: Clusters found
 --   n_contexts: Contexts clustered, zero vectors included
 --   n_zero: Contexts whose vector is zero (cluster −1)
---   sample: all, or how the contexts were drawn
---   ari: Adjusted Rand index against the known rules
+--   part: all contexts, or the half to choose or to report by
+--   sample: The part; of part of it, how the contexts were drawn
+--   ari: Adjusted Rand index against the known rules (skill and slot)
 --   nmi: Normalised mutual information with the known rules
 --   purity: Share of contexts whose rule is their cluster's commonest
 --   silhouette: Mean silhouette (cosine) of the contexts in clusters
@@ -41,6 +42,7 @@ select
     n_clusters,
     n_contexts,
     n_zero,
+    part,
     sample,
     ari,
     nmi,

@@ -8,7 +8,7 @@
 --   mean_loss: Mean loss of the answers in their documents [nats]
 --   top_answers: Commonest answer tokens, commonest first
 --   answer_entropy: Entropy of the answer token within the cluster [nats]
---   top_skill: Commonest known rule
+--   top_skill: Commonest known rule: skill/slot, or skill without a slot
 --   purity: Share of the contexts with a known rule that have the commonest
 --   silhouette: Mean silhouette of its sampled contexts
 select

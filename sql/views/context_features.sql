@@ -5,7 +5,8 @@
 --   site: Where in the model: embed, attn_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary; −1: the error node
 --   context_id: Context
---   pos: Position counted back from the answer (−1); null when summed [tokens]
+--   pos: Position counted back from the answer (−1); null: the sum over all positions. Where
+--     sums are kept, rows of position −1 may stand beside them: read one or the other [tokens]
 --   shard: Shard: row range of a source
 --   activation: Activation, or its sum; for the error node ‖ε‖
 --   gradient: Gradient of the metric; null for sums and for the error node

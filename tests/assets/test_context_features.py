@@ -143,6 +143,42 @@ def test_the_options_of_the_vectors_are_told(lake: Lake) -> None:
     assert (row["unit_norm_per_site"], row["errors"], row["svd_cut"]) == (False, True, 0.75)
 
 
+def test_clusterings_of_both_halves_beside_the_last_position(lake: Lake) -> None:
+    """Rows of position −1 beside the sums; halves that no seed of a clustering moves."""
+    spec = ContextFeaturesSpec(also_last=True)
+    parts = {
+        "one": ClusteringSpec(n_clusters=3, part="choose", seed=1),
+        "two": ClusteringSpec(n_clusters=3, part="report", seed=2),
+    }
+    study = replace(STUDY, context_features=spec, clusterings=parts)
+    label(lake)
+    for shard in ("00000", "00001"):
+        figures = run(context_features.STAGE, lake, shard, study).figures
+        plain = run(context_features.STAGE, lake, shard).figures
+        assert figures == plain  # the last position is in the sums: it is not counted again
+        run(context_features.STAGE, lake, shard, study)
+    rows = lake.scan("context_features", study="small").collect()
+    assert set(rows["pos"]) == {None, -1}
+    assert rows.select("context_id", "pos", "site", "feature").is_duplicated().sum() == 0
+    for name, clustering in parts.items():
+        figures = run(clusterings.STAGE, lake, name, study).figures
+        assert (figures["n_contexts"], figures["sample"]) == (PER_SHARD, clustering.part)
+        assert isinstance(figures["last_ari"], float)
+    members = lake.scan("cluster_members", study="small").collect()
+    assert members["context_id"].n_unique() == members.height == 2 * PER_SHARD
+    table = lake.scan("clusterings", study="small").collect()
+    assert table["part"].to_list() == ["choose", "report"]
+    named = lake.scan("clusters", study="small").collect()["top_skill"]
+    assert set(named) <= {"sum/digit", "sum/carry"}
+
+
+def label(lake: Lake) -> None:
+    """Rules of the contexts: two slots of one skill."""
+    contexts = lake.scan("contexts", study="small").drop("study").collect()
+    slots = pl.Series([("digit", "carry")[i % 2] for i in range(len(contexts))])
+    put(lake, "contexts", contexts.with_columns(skill=pl.lit("sum"), slot=slots))
+
+
 def test_only_the_shards_that_contexts_are_taken_from_are_read(lake: Lake) -> None:
     """A further shard leaves what is made of the first ones fresh, and out of the result."""
     first, neurons = replace(STUDY.contexts, shards=1), DictionariesSpec(source="identity")
@@ -206,7 +242,7 @@ def test_a_shard_without_contexts(lake: Lake) -> None:
 
 
 def test_checks_see_what_is_wrong() -> None:
-    tally = context_features.Tally({"embed": dictionary(0)})
+    tally = context_features.Tally({"embed": dictionary(0)}, ContextFeaturesSpec())
     wrong = pl.DataFrame(
         {
             "context_id": [1, 1, 2, 3],

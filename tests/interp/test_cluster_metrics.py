@@ -21,7 +21,7 @@ CONTEXTS = pl.DataFrame(
         "answer_id": [5, 5, 6, 7, 6, 6, 5],
         "answer": ["was", "was", "we", "he", "we", "we", "was"],
         "loss": [0.1, 0.2, 0.3, 0.4, 1.0, 3.0, 0.5],
-        "skill": ["number", "number", "name", None, "name", "name", None],
+        "rule": ["number", "number", "name", None, "name", "name", None],
     }
 )
 

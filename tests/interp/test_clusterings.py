@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dagster_project.interp.clusterings import clustered, with_previous
+from dagster_project.interp.clusterings import clustered, part_of, with_previous
 from dagster_project.studies.study import ClusteringSpec, ContextFeaturesSpec
 
 RULES = ["article"] * 30 + ["number"] * 20 + ["name"] * 10
 SPEC = ClusteringSpec(n_clusters=3)
 LAST = ContextFeaturesSpec(aggregation="last")
+SUM = ContextFeaturesSpec(aggregation="sum")
 
 
 def contexts() -> pl.DataFrame:
@@ -26,6 +31,7 @@ def contexts() -> pl.DataFrame:
             "answer": [("he", "she")[i % 2] for i in range(n)],
             "loss": [0.1] * n,
             "skill": [None] * 3 + RULES[3:],
+            "slot": pl.Series([None] * n, dtype=pl.String),
             "previous_id": pl.Series([RULES.index(r) for r in RULES], dtype=pl.UInt32),
         }
     )
@@ -75,10 +81,44 @@ def test_baselines_stand_beside() -> None:
     assert row["last_ari"] < 0.3
 
 
+def summed() -> pl.LazyFrame:
+    """The same features, summed over positions."""
+    groups = features().group_by("context_id", "site", "feature", maintain_order=True)
+    sums = groups.agg(pl.col("activation", "effect").sum())
+    return sums.with_columns(pos=pl.lit(None, pl.Int64)).select(features().collect_schema().names())
+
+
 def test_sums_have_no_last_position() -> None:
-    summed = features().with_columns(pos=pl.lit(None, pl.Int16))
-    found = clustered(summed, contexts(), SPEC, replace(LAST, aggregation="sum"))
+    found = clustered(summed(), contexts(), SPEC, SUM)
     assert "last_ari" not in found.clusterings.columns
+
+
+def test_the_last_position_beside_sums_is_the_baseline_and_nothing_else() -> None:
+    both = pl.concat([summed(), features().filter(pl.col("pos") == -1)])
+    found = clustered(both, contexts(), SPEC, replace(SUM, also_last=True))
+    alone = clustered(summed(), contexts(), SPEC, SUM)
+    assert found.cluster_members.equals(alone.cluster_members)
+    baselines = [f"last_{score}" for score in ("ari", "nmi", "purity")]
+    assert found.clusterings.drop(baselines).equals(alone.clusterings)
+    by_position = clustered(features(), contexts(), SPEC, LAST).clusterings
+    assert found.clusterings.select(baselines).equals(by_position.select(baselines))
+    assert by_position["last_ari"][0] < 0.3
+
+
+def test_a_rule_is_a_skill_and_its_slot() -> None:
+    """One skill whose slots are the planted groups, one of them without a name."""
+    slots = {"article": "article", "number": "number", "name": None}
+    one = contexts().with_columns(
+        skill=pl.when(pl.col("skill").is_not_null()).then(pl.lit("word")),
+        slot=pl.Series([slots[rule] for rule in RULES]),
+    )
+    found = clustered(features(), one, SPEC, LAST)
+    named = ["word/article", "word/article", "word/number", "word"]
+    assert found.clusters["top_skill"].to_list() == named
+    same = clustered(features(), contexts(), SPEC, LAST).clusterings
+    scores = [c for c in same.columns if c.endswith(("ari", "nmi", "purity"))]
+    assert len(scores) == 12
+    assert found.clusterings.select(scores).equals(same.select(scores))
 
 
 def test_unknown_rules_leave_scores_empty() -> None:
@@ -99,6 +139,61 @@ def test_a_sample_says_so() -> None:
     found = clustered(features(), contexts(), replace(SPEC, max_contexts=40, seed=5), LAST)
     assert found.clusterings["sample"].to_list() == ["40 of 60, seed 5"]
     assert found.cluster_members.height == found.clusters["size"].sum() == 40
+
+
+def test_a_clustering_says_which_part_it_is_of() -> None:
+    """30 of the 60 contexts, and a sample of 20 of these."""
+    half = part_of(contexts(), "report", seed=0)
+    found = clustered(features(), half, replace(SPEC, part="report"), LAST)
+    assert found.clusterings.select("part", "sample", "n_contexts").row(0) == (
+        "report",
+        "report",
+        30,
+    )
+    assert found.cluster_members["context_id"].to_list() == half["context_id"].to_list()
+    spec = replace(SPEC, part="report", max_contexts=20, seed=5)
+    sample = clustered(features(), half, spec, LAST)
+    assert sample.clusterings["sample"].to_list() == ["20 of 30 (report), seed 5"]
+    assert set(sample.cluster_members["context_id"]) < set(half["context_id"])
+
+
+HALVES: list[Literal["choose", "report"]] = ["choose", "report"]
+RULE_OF = st.sampled_from(
+    [(None, None), ("sum", None), ("sum", "digit"), ("sum", "carry"), ("copy", "digit")]
+)
+DRAWN = st.dictionaries(st.integers(0, 2**40), RULE_OF, max_size=40)
+
+
+def drawn_contexts(drawn: dict[int, tuple[str | None, str | None]]) -> pl.DataFrame:
+    rows = [(i, *rule) for i, rule in drawn.items()]
+    schema = {"context_id": pl.Int64, "skill": pl.String, "slot": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@given(drawn=DRAWN, seed=st.integers(0, 9), data=st.data())
+def test_halves_are_disjoint_balanced_and_whatever_the_order(
+    drawn: dict[int, tuple[str | None, str | None]], seed: int, data: st.DataObject
+) -> None:
+    frame = drawn_contexts(drawn)
+    order = data.draw(st.permutations(range(len(frame))))
+    halves = [part_of(frame, part, seed) for part in HALVES]
+    for part, half in zip(HALVES, halves, strict=True):
+        assert half.equals(part_of(frame[order], part, seed))
+    chosen, reported = (half["context_id"].to_list() for half in halves)
+    assert sorted(chosen + reported) == sorted(drawn)
+    assert len(chosen) - len(reported) in (0, 1)
+    counts = [Counter(half.select("skill", "slot").iter_rows()) for half in halves]
+    assert all(abs(counts[0][rule] - counts[1][rule]) <= 1 for rule in set(drawn.values()))
+    assert part_of(frame, "all", seed).equals(frame.sort("context_id"))
+
+
+def test_halves_are_seeded_and_uniform() -> None:
+    frame = drawn_contexts(dict.fromkeys(range(2000), ("sum", "digit")))
+    chosen = part_of(frame, "choose", 0)["context_id"]
+    assert len(chosen) == 1000
+    assert 450 < (chosen < 1000).sum() < 550  # the early contexts are not preferred
+    other = part_of(frame, "choose", 1)["context_id"]
+    assert 400 < len(set(chosen) & set(other)) < 600
 
 
 def test_previous_token_by_hand() -> None:

@@ -120,6 +120,15 @@ def test_sum_adds_products_and_errors(tiny_llama: LanguageModel) -> None:
     assert_close(table(tiny_llama, spec), sums(expected))
 
 
+@pytest.mark.parametrize("skip_bos", [True, False])
+def test_the_last_position_besides_the_sums(tiny_llama: LanguageModel, skip_bos: bool) -> None:
+    spec = ContextFeaturesSpec(aggregation="sum", also_last=True, skip_bos=skip_bos)
+    summed = table(tiny_llama, replace(spec, also_last=False))
+    last = table(tiny_llama, replace(spec, also_last=False, aggregation="last", last_k=1))
+    assert {key[1] for key in last} == {-1}
+    assert_close(table(tiny_llama, spec), summed | last)
+
+
 def test_bos_is_left_out_where_a_window_starts_with_it(tiny_llama: LanguageModel) -> None:
     with_bos = table(tiny_llama, EACH)
     without = table(tiny_llama, replace(EACH, skip_bos=True))
@@ -159,7 +168,7 @@ def test_sum_of_products_by_hand() -> None:
     dictionary = SparseDictionary(eye, torch.zeros(2), eye, torch.zeros(2))
     x, G = torch.tensor([[1.0, 0.0], [2.0, 3.0]]), torch.tensor([[5.0, 7.0], [-1.0, 2.0]])
     tokens = module.Tokens(torch.ones(1, 2), torch.tensor([4, 4]), torch.tensor([-2, -1]))
-    frame = module._site_frame(dictionary, x, G, tokens, "sum").sort("feature")
+    frame = module._site_frame(dictionary, x, G, tokens, ContextFeaturesSpec()).sort("feature")
     assert frame.rows() == [(4, None, 0, 3.0, None, 3.0), (4, None, 1, 3.0, None, 6.0)]
 
 

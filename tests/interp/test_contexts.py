@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from dagster_project.interp import contexts as module
 from dagster_project.interp.contexts import (
     context_losses,
+    count_by_rule,
+    known_rules,
     mix,
     originals,
     proposals,
@@ -42,10 +44,17 @@ def tokens_of(documents: Mapping[int, Sequence[int]]) -> pl.LazyFrame:
     return pl.LazyFrame(rows, schema=schema, orient="row")
 
 
-def proposed_of(documents: Mapping[int, Sequence[int]]) -> pl.DataFrame:
-    """Every predicted token, with loss 0.01."""
-    predicted = tokens_of(documents).filter(pl.col("pos") > 0)
-    columns = predicted.with_columns(loss=0.01, skill=None, slot=None).collect()
+def proposed_of(
+    documents: Mapping[int, Sequence[int]],
+    rules: Mapping[int, tuple[str, str | None]] | None = None,
+) -> pl.DataFrame:
+    """Every predicted token, with loss 0.01; rules: skill and slot of each token, if known."""
+    predicted = tokens_of(documents).filter(pl.col("pos") > 0).collect()
+    known = [(rules or {}).get(token, (None, None)) for token in predicted["token_id"]]
+    skills, slots = [skill for skill, _ in known], [slot for _, slot in known]
+    columns = predicted.with_columns(
+        loss=0.01, skill=pl.Series(skills, dtype=pl.String), slot=pl.Series(slots, dtype=pl.String)
+    )
     return columns.cast(TYPES)  # type: ignore[arg-type]
 
 
@@ -83,6 +92,31 @@ def test_filters_by_hand() -> None:
     assert positions(spec(max_loss=limit)) == [1, 2]
     assert positions(spec(max_loss=limit, skip_bigrams=True)) == [1]
     assert positions(spec(max_loss=limit, skip_trigrams=False)) == [1, 2, 4]
+
+
+def test_with_a_quota_only_tokens_that_start_a_known_rule_are_proposed() -> None:
+    columns = ["doc_id", "pos", "piece", "skill", "slot", "surprisal", "loss"]
+    rows = [
+        (1, 1, 0, None, None, 2.0, 0.0),  # no rule
+        (1, 2, 1, "sum", "digit", 0.0, 0.05),  # proposed
+        (1, 3, 1, "sum", "digit", 0.0, 0.0),  # the same piece
+        (1, 4, 2, "sum", "digit", 0.0, 3.0),  # not predicted well
+        (1, 5, 2, "sum", "digit", 0.0, 0.0),  # but the rest of its piece
+        (1, 6, None, None, None, None, 0.0),  # no piece
+        (2, 1, 0, "sum", "digit", None, 0.0),  # the rest of a piece that begins the document
+        (2, 2, 1, "sum", "digit", 0.0, 0.0),  # proposed: the same numbers as in document 1
+        (3, 1, 0, "copy", None, 0.0, 0.0),  # proposed, behind a BOS
+        (3, 9, 5, "copy", None, None, 0.0),  # proposed: a piece that is cut off later
+    ]
+    losses = pl.LazyFrame(rows, columns, orient="row").with_columns(
+        token_id=7, trigram_seen=False, bigram_seen=False
+    )
+    documents = pl.DataFrame({"doc_id": [1, 2, 3]})
+    found = proposals(losses, documents, spec(per_rule=1))
+    assert found.select("doc_id", "pos").rows() == [(1, 2), (2, 2), (3, 1), (3, 9)]
+    assert found.select("skill", "slot").rows() == [("sum", "digit")] * 2 + [("copy", None)] * 2
+    assert len(proposals(losses, documents, spec())) == 9
+    assert known_rules(losses) == {"sum/digit", "copy"}
 
 
 def test_originals_come_first() -> None:
@@ -135,6 +169,46 @@ def test_nothing_proposed() -> None:
     assert chosen({0: [1]}, spec(target=3)) == []
 
 
+RULES: dict[int, tuple[str, str | None]] = {
+    0: ("sum", "digit"),
+    1: ("sum", "carry"),
+    2: ("sum", None),
+    3: ("copy", "digit"),
+}
+"""Skill and slot of each token that the documents below have."""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_quotas_by_hand(seed: int) -> None:
+    """Rule sum/digit has one window three times and another once; a quota of two takes both.
+    Rule sum has five windows of which it takes two, sum/carry one of two that it may."""
+    documents = {0: [9, 0], 1: [9, 0], 2: [9, 0], 3: [8, 0], 5: [8, 1]}
+    documents |= {10 + i: [20 + i, 2] for i in range(5)}
+    proposed, tokens = proposed_of(documents, RULES), tokens_of(documents)
+    found = select(proposed, tokens, spec(per_rule=2, target=50, seed=seed))
+    counts = count_by_rule(found.contexts, {"sum", "sum/digit", "sum/carry", "date/day"})
+    assert counts.rows() == [("date/day", 0), ("sum/carry", 1), ("sum", 2), ("sum/digit", 2)]
+    assert 3 in found.contexts["doc_id"]
+    assert found.shortfall == 45
+    few = select(proposed, tokens, spec(per_rule=2, target=3, seed=seed)).contexts
+    assert len(few) == 3  # the target caps
+    assert set(few["context_id"]) <= set(found.contexts["context_id"])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_window_passed_over_for_its_quota_may_be_another_rules(seed: int) -> None:
+    """Documents 1 and 2 have one window under two rules: it is chosen once, for `b` unless it was
+    chosen for `a`."""
+    documents = {0: [9, 0], 1: [8, 0], 2: [8, 0]}
+    proposed = proposed_of(documents, {0: ("a", None)}).with_columns(
+        skill=pl.Series(["a", "a", "b"])
+    )
+    found = select(proposed, tokens_of(documents), spec(per_rule=1, target=9, seed=seed))
+    chosen_rules = sorted(found.contexts["skill"])
+    first = found.contexts.filter(skill="a")["doc_id"].to_list()
+    assert chosen_rules == (["a", "b"] if first == [0] else ["a"])
+
+
 DOCUMENTS = st.dictionaries(
     st.integers(0, 30), st.lists(st.integers(0, 3), min_size=1, max_size=8), max_size=8
 )
@@ -167,12 +241,42 @@ def test_what_every_choice_keeps(
         assert len(found) == min(target, len(possible))
 
 
-def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+@settings(deadline=None)
+@given(documents=DOCUMENTS, per_rule=st.integers(1, 4), target=st.integers(1, 20))
+def test_what_quotas_keep(documents: dict[int, list[int]], per_rule: int, target: int) -> None:
+    """Each rule has its quota, or all the windows that there are of it; unless the target caps."""
+
+    def of(work: dict[int, list[int]]) -> pl.DataFrame:
+        rules = spec(per_rule=per_rule, target=target)
+        return select(proposed_of(work, RULES), tokens_of(work), rules).contexts
+
+    found = of(documents)
+    assert found.equals(of(dict(reversed(documents.items()))))
+    possible = {
+        tuple(ids[max(0, pos - 3) : pos + 1])
+        for ids in documents.values()
+        for pos in range(1, len(ids))
+    }
+    wanted = {
+        rule: min(per_rule, sum(window[-1] == token for window in possible))
+        for token, rule in RULES.items()
+    }
+    got = Counter(found.select("skill", "slot").iter_rows())
+    assert len(found) == min(target, sum(wanted.values()))
+    assert all(got[rule] <= n for rule, n in wanted.items())
+
+
+@pytest.mark.parametrize("per_rule", [0, 5])
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch, per_rule: int) -> None:
     random = np.random.default_rng(1)
     documents = {i: random.integers(0, 3, 20).tolist() for i in range(20)}
-    whole = chosen(documents, spec(target=60))
+    proposed, tokens = proposed_of(documents, RULES), tokens_of(documents)
+    whole = select(proposed, tokens, spec(target=60, per_rule=per_rule))
     monkeypatch.setattr(module, "CHUNK", 7)
-    assert chosen(documents, spec(target=60)) == whole
+    found = select(proposed, tokens, spec(target=60, per_rule=per_rule))
+    assert found.contexts.equals(whole.contexts)
+    assert found[1:] == whole[1:]
+    assert len(whole.contexts) == (15 if per_rule else 60)
 
 
 def test_choice_is_seeded_and_uniform() -> None:

@@ -10,7 +10,8 @@ DOCUMENTS: list[Row] = [
     {"doc_id": 3, "pile_set_name": "books", "n_chars": 10, "content_hash": "b"},
 ]
 LOSSES: list[Row] = [
-    # One piece of two tokens, a token of unknown surprisal, and two pieces of one token each.
+    # One piece of two tokens, a token of unknown surprisal, and two pieces of one token each; then
+    # pieces of another slot, and one without a rule.
     {"doc_id": 1, "pos": 1, "loss": 1.0, "skill": "count", "piece": 0, "surprisal": 1.5},
     {"doc_id": 1, "pos": 2, "loss": 3.0, "skill": "count", "piece": 0, "surprisal": 0.0, "rank": 1}
     | {"trigram_seen": True, "bigram_seen": True},
@@ -20,6 +21,17 @@ LOSSES: list[Row] = [
     {"doc_id": 3, "pos": 2, "loss": 4.0, "skill": "copy", "piece": 1, "surprisal": 4.0, "rank": 2}
     | {"bigram_seen": True},
 ]
+RULE_LOSSES: list[Row] = [
+    {"doc_id": 1, "pos": 1, "loss": 1.0, "skill": "sum", "piece": 0, "surprisal": 0.5},
+    {"doc_id": 1, "pos": 2, "loss": 2.0, "piece": 1, "surprisal": 0.0},
+    {"doc_id": 1, "pos": 3, "loss": 1.0, "skill": "sum", "slot": "digit", "piece": 2}
+    | {"surprisal": 0.25},
+    {"doc_id": 1, "pos": 4, "loss": 2.0, "skill": "sum", "slot": "digit", "piece": 2}
+    | {"surprisal": 0.0},
+    {"doc_id": 2, "pos": 1, "loss": 1.0, "skill": "sum", "slot": "digit", "piece": 2}
+    | {"surprisal": 0.75},
+    {"doc_id": 2, "pos": 2, "loss": 7.0, "skill": "sum", "slot": "digit", "piece": 3},
+]
 MANY_LOSSES: list[Row] = [  # 20 of token 1, 20 of token 2, 19 of token 3
     {"doc_id": 9, "pos": i, "token_id": 1 + i // 20, "loss": 1.0 + i // 20, "rank": i // 20}
     for i in range(59)
@@ -28,9 +40,9 @@ MANY_TOKENS: list[Row] = [
     {"doc_id": 9, "pos": i, "token_id": 1 + i // 20, "token": "abc"[i // 20]} for i in range(59)
 ]
 CONTEXTS: list[Row] = [
-    {"context_id": 0, "loss": 0.01, "context_loss": 0.02, "skill": "count"},
-    {"context_id": 1, "loss": 0.03, "context_loss": 0.63, "skill": "copy"},
-    {"context_id": 2, "loss": 0.02, "context_loss": 0.02, "skill": "count"},
+    {"context_id": 0, "loss": 0.01, "context_loss": 0.02, "skill": "count", "slot": "up"},
+    {"context_id": 1, "loss": 0.03, "context_loss": 0.63, "skill": "count"},
+    {"context_id": 2, "loss": 0.02, "context_loss": 0.02, "skill": "count", "slot": "up"},
     {"context_id": 3, "loss": 0.02, "context_loss": 0.02},
 ]
 EMBED: Row = {"site": "embed"}
@@ -38,7 +50,9 @@ CONTEXT_FEATURES: list[Row] = [
     # Feature 1 in context 0: activation 2 + 1, effect 2·3 + 1·(−1) = 5.
     EMBED | {"context_id": 0, "pos": -1, "feature": 1, "activation": 2.0, "gradient": 3.0},
     EMBED | {"context_id": 0, "pos": -2, "feature": 1, "activation": 1.0, "gradient": -1.0},
+    # Feature 2 summed, its last position beside the sum.
     EMBED | {"context_id": 0, "feature": 2, "activation": 1.0, "effect": -2.0},
+    EMBED | {"context_id": 0, "pos": -1, "feature": 2, "activation": 0.5, "effect": -7.0},
     EMBED | {"context_id": 0, "feature": -1, "activation": 9.0, "effect": 9.0},
     EMBED | {"context_id": 1, "feature": 1, "activation": 1.0, "effect": -3.0},
     EMBED | {"context_id": 2, "feature": 2, "activation": 4.0, "effect": 1.0},
@@ -46,6 +60,19 @@ CONTEXT_FEATURES: list[Row] = [
 MEMBERS: list[Row] = [
     {"context_id": i, "cluster": cluster} for i, cluster in enumerate((0, 0, 1, -1))
 ]
+ABS: Row = {"representation": "abs_effects", "similarity": "clipped", "n_clusters": 3}
+SIGNED: Row = {"representation": "effects", "similarity": "cosine", "n_clusters": 3}
+CLUSTERINGS: dict[str, Row] = {
+    "all": ABS | {"part": "all", "ari": 1.0},
+    "abs-c": ABS | {"part": "choose", "ari": 0.75, "previous_ari": 1.0},
+    "abs-r": ABS
+    | {"part": "report", "ari": 0.625, "previous_ari": 0.5, "answer_ari": 0.25, "last_ari": 0.75},
+    "abs-r2": ABS
+    | {"part": "report", "ari": 0.875, "previous_ari": 0.5, "answer_ari": 0.25, "last_ari": 0.5},
+    "signed-c": SIGNED | {"part": "choose", "ari": 0.5},
+    "signed-r": SIGNED | {"part": "report", "ari": 0.875, "previous_ari": 0.5},
+    "alone": SIGNED | {"n_clusters": 4, "part": "report", "ari": 1.0},
+}
 CLUSTERS: list[Row] = [
     {"cluster": -1, "size": 100},
     {"cluster": 0, "size": 2, "answer_entropy": 0.7, "top_answers": ["a", "b"]},

@@ -26,11 +26,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
     put(lake, "documents", rows.DOCUMENTS, **shard)
     put(lake, "losses", rows.LOSSES, **shard)
     put(lake, "losses", rows.MANY_LOSSES, study="many", shard="00000")
+    put(lake, "losses", rows.RULE_LOSSES, study="rules", shard="00000")
     put(lake, "tokens", rows.MANY_TOKENS, study="many", shard="00000")
     put(lake, "contexts", rows.CONTEXTS, **S)
     put(lake, "context_features", rows.CONTEXT_FEATURES, **shard)
     put(lake, "cluster_members", rows.MEMBERS, **S, clustering="c")
     put(lake, "clusters", rows.CLUSTERS, **S, clustering="c")
+    for name, row in rows.CLUSTERINGS.items():
+        put(lake, "clusterings", [row], **S, clustering=name)
     put(lake, "dictionaries", rows.DICTIONARIES, **S)
     put(lake, "features", rows.FEATURES, **S)
     put(lake, "circuit_nodes", rows.NODES_A, **S, task="t1")
@@ -63,8 +66,8 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         ],
     ),
     "excess_loss_by_skill": (  # count: pieces of 4 − 1.5 and 2 − 1 nats
-        "skill, tokens, pieces, mean_loss, surprisal, excess",
-        [("count", 3, 2, 2.0, 1.25, 1.75), ("copy", 1, 1, 4.0, 4.0, 0.0)],
+        "skill, slot, tokens, pieces, mean_loss, mean_surprisal, excess",
+        [("count", None, 3, 2, 3.0, 1.25, 1.75), ("copy", None, 1, 1, 4.0, 4.0, 0.0)],
     ),
     "duplicate_documents": (
         "pile_set_name, documents, duplicates, share, repeated_chars",
@@ -95,8 +98,24 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         ],
     ),
     "cluster_skills": (
-        "cluster, skill, contexts, share_of_cluster, share_of_skill",
-        [(0, "copy", 1, 0.5, 1.0), (0, "count", 1, 0.5, 0.5), (1, "count", 1, 1.0, 0.5)],
+        "cluster, skill, slot, contexts, share_of_cluster, share_of_rule",
+        [
+            (0, "count", "up", 1, 0.5, 0.5),
+            (0, "count", None, 1, 0.5, 1.0),
+            (1, "count", "up", 1, 1.0, 0.5),
+        ],
+    ),
+    "clusterings_compared": (  # abs_effects: reported twice, (0.625 + 0.875) / 2
+        "representation, clusterings, choose_ari, report_ari, chosen, previous_ari, last_ari, "
+        "over_previous, over_answer, over_last",
+        [
+            (
+                *("abs_effects", ["abs-c", "abs-r", "abs-r2"], 0.75, 0.75, True, 0.5, 0.625),
+                *(0.25, 0.5, 0.125),
+            ),
+            ("effects", ["signed-c", "signed-r"], 0.5, 0.875, False, 0.5, None, 0.375, None, None),
+            ("effects", ["alone"], None, 1.0, False, None, None, None, None, None),
+        ],
     ),
     "strongest_nodes": (
         "circuit, place, site, pos, feature, effect, share, label",
@@ -169,6 +188,19 @@ def test_answers_about_the_vocabulary(filled: duckdb.DuckDBPyConnection, name: s
     columns = "token_id, token, predictions, mean_loss, top_share"
     found = fetch(filled, f"select {columns} from queries.{name} where study = 'many'").rows()
     check(found, MANY_ANSWERS[name])
+
+
+def test_excess_loss_tells_slots_apart_and_leaves_out_what_has_no_rule(
+    filled: duckdb.DuckDBPyConnection,
+) -> None:
+    """sum/digit: pieces of 1 + 2 and of 1 nats with surprisals of 0.25 and 0.75; sum: 1 of 0.5."""
+    columns = "skill, slot, tokens, pieces, mean_loss, mean_surprisal, excess"
+    query = f"select {columns} from queries.excess_loss_by_skill where study = 'rules'"
+    expected: list[tuple[object, ...]] = [
+        ("sum", "digit", 3, 2, 2.0, 0.5, 1.5),
+        ("sum", None, 1, 1, 1.0, 0.5, 0.5),
+    ]
+    check(fetch(filled, query).rows(), expected)
 
 
 def check(found: list[tuple[object, ...]], expected: list[tuple[object, ...]]) -> None:

@@ -1,0 +1,39 @@
+-- question: Which representation finds the known rules best, on contexts that did not choose it?
+-- grain: one row per representation and its options (study, representation, metric, aggregation,
+--   similarity, unit_norm_per_site, errors, svd_cut, n_clusters), best first
+-- columns: the options; clusterings of either part that they have, averaged where there are several
+--   of a part; choose_ari and report_ari on the two halves; chosen: of the study's largest
+--   choose_ari; of the reporting half, previous_ari, answer_ari and last_ari of the trivial
+--   groupings, and over_previous, over_answer, over_last: report_ari less theirs
+with compared as (
+    select
+        study,
+        representation,
+        metric,
+        aggregation,
+        similarity,
+        unit_norm_per_site,
+        errors,
+        svd_cut,
+        n_clusters,
+        list(clustering order by clustering) as clusterings,
+        avg(ari) filter (where part = 'choose') as choose_ari,
+        avg(ari) filter (where part = 'report') as report_ari,
+        avg(previous_ari) filter (where part = 'report') as previous_ari,
+        avg(answer_ari) filter (where part = 'report') as answer_ari,
+        avg(last_ari) filter (where part = 'report') as last_ari
+    from clusterings
+    where part in ('choose', 'report')
+    group by study, representation, metric, aggregation, similarity, unit_norm_per_site, errors,
+        svd_cut, n_clusters
+)
+select
+    *,
+    choose_ari is not null and row_number() over (
+        partition by study order by choose_ari desc nulls last, clusterings
+    ) = 1 as chosen,
+    report_ari - previous_ari as over_previous,
+    report_ari - answer_ari as over_answer,
+    report_ari - last_ari as over_last
+from compared
+order by study, choose_ari desc nulls last, clusterings
