@@ -27,7 +27,7 @@ from dagster_project.embedded import (
 from dagster_project.embedded.pieces import Piece, Writer
 from dagster_project.embedded.words import ALL, Words
 
-VERSION = "4"
+VERSION = "6"
 """Changes whenever documents do."""
 SIZES = range(25, 60)
 """Words at which a document begins no further sentence."""
@@ -47,7 +47,8 @@ SUBSETS: Mapping[str, Subset] = {
     "Biographies": Subset(biographies.write_correlated, 7),
     "Profiles": Subset(biographies.write_balanced, 4),
     "Stories": Subset(stories.write, 8),
-    "Repeats": Subset(repeats.write, 10),
+    "Repeats": Subset(repeats.write, 8),
+    "Drills": Subset(repeats.write_drills, 3),
     "Code": Subset(code.write, 10),
     "Brackets": Subset(markup.write_brackets, 6),
     "Markup": Subset(markup.write_html, 6),
@@ -108,7 +109,7 @@ class Document(NamedTuple):
 
 def document(seed: int, row: int, subset: str | None = None, words: Words = ALL) -> Document:
     """Document `row` of a corpus, or of one of its subsets alone."""
-    random = Random(seed << 40 | row)
+    random = Random(seed << 64 | row)  # with << 40, 1 << 40 | 257 draws what 257 does
     w = Writer(random, SIZES[int(random.random() * len(SIZES))])
     name = w.weighted(_WEIGHTS) if subset is None else subset
     SUBSETS[name].write(w, words)

@@ -1,8 +1,10 @@
 """Sequences of random words that repeat: only induction tells what comes (Olsson et al. 2022).
 
-3 to 24 distinct words, about log-uniform, are gone through two to six times. In each step of the
-first pass the sequence may start again, so its length shows only then. Several separators, none
-in half of the documents, since heads that copy bind to a format.
+`Repeats`: 3 to 24 distinct words, about log-uniform, are gone through two to six times, with one of
+several separators or, in half of the documents, none, since heads that copy bind to a format.
+`Drills`: 12 to 24 words without a separator, from which induction is learnt first: in short
+sequences a guess among the words seen does nearly as well. In each step of the first pass the
+sequence may start again, so its length shows only then.
 """
 
 from __future__ import annotations
@@ -16,14 +18,13 @@ SKILL = "induction"
 HEADERS = ("Repeat:", "Again:", "Echo:", "Sequence:", "Pattern:", "Round:")
 SEPARATORS = ("", ",", ";", " |", " -", " /", " and", " then")
 SHORTEST, LONGEST = 3, 24
+SHORTEST_DRILL = 12
 PASSES = 6
-ROOM = 110  # words and separators
+ROOM = 115  # words and separators
 
 
 def hazard(length: int) -> float:
     """P(the sequence has this length | it has at least this length), log-uniform lengths."""
-    if length < SHORTEST:
-        return 0.0
     if length >= LONGEST:
         return 1.0
     tail = math.log((LONGEST + 1) / length)
@@ -32,21 +33,31 @@ def hazard(length: int) -> float:
 
 def write(w: Writer, words: Words) -> None:
     w.say(w.one(HEADERS))
-    pool = words.content
-    chosen = [w.one(pool)]
-    seen = set(chosen)
-    w.say(f" {chosen[0]}")
+    first = w.one(words.content)
+    w.say(f" {first}")
     separator = "" if w.happens(0.5) else w.one(SEPARATORS[1:])
+    _passes(w, _first_pass(w, words, first, separator, SHORTEST), separator)
+
+
+def write_drills(w: Writer, words: Words) -> None:
+    w.say("Drill:")
+    first = w.one(words.content)
+    w.say(f" {first}")
+    _passes(w, _first_pass(w, words, first, "", SHORTEST_DRILL), "")
+
+
+def _first_pass(w: Writer, words: Words, first: str, separator: str, shortest: int) -> list[str]:
+    """The sequence, written once; it is known then that it starts again."""
+    pool, chosen, seen = words.content, [first], {first}
     while True:
         if separator:
             w.say(separator)
-        p = hazard(len(chosen))
+        p = hazard(len(chosen)) if len(chosen) >= shortest else 0.0
         if p and (p >= 1.0 or w.happens(p)):
-            break
+            return chosen
         chosen.append(w.other(pool, seen))
         seen.add(chosen[-1])
         w.say(f" {chosen[-1]}")
-    _passes(w, chosen, separator)
 
 
 def _passes(w: Writer, chosen: list[str], separator: str) -> None:
