@@ -39,6 +39,7 @@ def compute(run: StageRun) -> StageResult:
     found = clustered(run.scan_shards("context_features"), contexts, spec, of)
     summary = found.clusterings.with_columns(
         unit_norm_per_site=pl.lit(spec.unit_norm_per_site),
+        unit_rows=pl.lit(spec.unit_rows),
         errors=pl.lit(spec.errors),
         svd_cut=pl.lit(spec.svd_cut, pl.Float32),
         seconds=pl.lit(time.perf_counter() - started),

@@ -18,18 +18,25 @@ from dagster_project.assets import (
     model,
     node_effects,
     pairs,
+    recipe_dictionaries,
+    recipe_model,
+    recipe_tokenizer,
     tokens,
 )
 from dagster_project.assets.stage import Stage
 from dagster_project.studies.study import Study
 
+RECIPE = "0_recipe"
 GROUPS: dict[str, tuple[Stage, ...]] = {
+    RECIPE: (recipe_tokenizer.STAGE, recipe_model.STAGE, recipe_dictionaries.STAGE),
     "1_corpus": (corpus.STAGE, model.STAGE, documents.STAGE, tokens.STAGE, losses.STAGE),
     "2_dictionaries": (dictionaries.STAGE, dictionary_quality.STAGE),
     "3_contexts": (contexts.STAGE, context_features.STAGE, clusterings.STAGE),
     "4_circuits": (pairs.STAGE, node_effects.STAGE, circuits.STAGE, faithfulness.STAGE),
 }
 STAGES: dict[str, Stage] = {s.name: s for group in GROUPS.values() for s in group}
+USUAL = tuple(s.name for s in STAGES.values() if s not in GROUPS[RECIPE])
+"""Stages that make a study; those of the recipe make what the package ships, and only by name."""
 
 
 def chains(stages: Sequence[Stage]) -> list[list[Stage]]:
@@ -44,10 +51,12 @@ def chains(stages: Sequence[Stage]) -> list[list[Stage]]:
 
 
 def stages_of(study: Study) -> list[Stage]:
-    """The stages that a study has, in order: no clusterings and no tasks where it names none."""
+    """The stages that a study has, in order: no clusterings, no tasks and no recipe where it names
+    none."""
     absent = set()
     if not study.clusterings:
         absent.add("clustering")
     if not study.tasks and not study.cluster_tasks.clustering:
         absent.add("task")
-    return [stage for stage in STAGES.values() if stage.partition not in absent]
+    present = [stage for stage in STAGES.values() if stage.partition not in absent]
+    return [stage for stage in present if study.recipe or stage not in GROUPS[RECIPE]]

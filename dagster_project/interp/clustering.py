@@ -1,6 +1,6 @@
 """Clusters of contexts that the model predicts by the same nodes (Michaud et al. 2023, section 5).
 
-A context's vector holds the activation, effect or |effect| of every node of every site, each
+A context's vector holds the activation, effect, |effect| or its root of every node of every site, each
 site's part scaled to norm 1 so that none outweighs the others. The vectors' similarity is embedded
 (`spectral.py`) and k-means groups the embedding; clusters are numbered by size, 0 the largest, and
 contexts without any node go to cluster −1. The 2-D map is a t-SNE of the embedding of up to
@@ -96,6 +96,8 @@ def cluster(X: sparse.csr_array, spec: ClusteringSpec) -> Clusters:
     labels = np.full(X.shape[0], ZERO, np.int32)
     product = similarity_product(X[kept], spec.similarity)
     points = embedding(product, len(kept), spec.n_clusters, spec.seed)
+    if spec.unit_rows:
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
     labels[kept] = by_size(groups_of(points, spec.n_clusters, spec.seed))
     return Clusters(labels, points)
 
@@ -148,7 +150,10 @@ def map_of(points: Floats, seed: int) -> Floats:
 def _site_entries(rows: pl.LazyFrame, context_ids: Sequence[int], spec: ClusteringSpec) -> _Entries:
     """One site's part of the vectors, columns by position and feature."""
     value = pl.col("activation" if spec.representation == "activations" else "effect")
-    value = value.abs() if spec.representation == "abs_effects" else value
+    if spec.representation in ("abs_effects", "root_effects"):
+        value = value.abs()
+    if spec.representation == "root_effects":
+        value = value.sqrt()
     wanted = rows if spec.errors else rows.filter(pl.col("feature") >= 0)
     found = (
         wanted.filter(value != 0)

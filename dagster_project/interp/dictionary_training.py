@@ -5,7 +5,9 @@ Activations are centred at their geometric median and scaled to mean norm √d (
 round); there each site learns f = TopK(ReLU(x W_encᵀ + b_enc)), x̂ = f W_dec + b_dec; centre and
 scale are folded into the weights at the end. Loss: the fraction of variance unexplained, plus the
 same of a reconstruction of the error by the d/2 strongest *dead* features, which revives them
-(their section 2.4). Decoder rows stay at norm 1: the gradient along a row is removed, and rows are
+(their section 2.4). Where the spec asks for it, the first features must also do alone (`nested`;
+Bussmann et al. 2025, "Learning multi-level features with Matryoshka sparse autoencoders"). Decoder
+rows stay at norm 1: the gradient along a row is removed, and rows are
 rescaled after each Adam step. The encoder starts as the decoder's transpose.
 
 Cost: 10 · F · d FLOPs a token and site, and finding the k-th largest of F. Many small steps do
@@ -21,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,11 +96,12 @@ def _train_round(state: State, buffer: Tensor, spec: TrainingSpec, steps: int) -
     peak = peak_rate(spec, buffer.shape[-1])
     rates = [peak * schedule(state.step + i, steps) for i in range(len(chunks))]
 
-    def work(site: SiteState, x: Tensor) -> float:
-        return 1 - _train_site(site, x, chunks, rates, spec)
+    def work(name: str, site: SiteState, x: Tensor) -> float:
+        here = spec if name in spec.nested_sites else replace(spec, nested=())
+        return 1 - _train_site(site, x, chunks, rates, here)
 
     with _workers(buffer.device) as workers:
-        fve = list(workers(work, state.sites.values(), buffer))
+        fve = list(workers(work, state.sites, state.sites.values(), buffer))
     state.step, state.round = state.step + len(chunks), state.round + 1
     dead = {
         site: float((here.silent >= spec.dead_after).float().mean())
@@ -141,8 +145,9 @@ def _train_site(
 def _step(site: SiteState, x: Tensor, rate: float, spec: TrainingSpec) -> Tensor:
     """One step on x [batch, d_model]; -> unexplained share."""
     weights = site.weights
-    result = loss(weights, x, spec.k, site.silent >= spec.dead_after)
+    result = loss(weights, x, spec.k, site.silent >= spec.dead_after, spec.nested)
     total = result.unexplained + spec.aux_coefficient * result.auxiliary
+    total = total + spec.nested_coefficient * result.nested
     gradients = torch.autograd.grad(total, weights)  # nnsight's backward() parses the caller
     for weight, gradient in zip(weights, gradients, strict=True):
         weight.grad = gradient
@@ -161,16 +166,19 @@ class Loss(NamedTuple):
 
     unexplained: Tensor  # ‖x − x̂‖² / ‖x − mean‖²
     auxiliary: Tensor  # the same of the error by dead features; 0 without any
+    nested: Tensor  # the same by the first features alone, summed over the parts; 0 without any
     fired: Tensor  # [n_features] bool: above 0 on some token
 
 
-def loss(weights: Weights, x: Tensor, k: int, dead: Tensor) -> Loss:
-    """Reconstruction and auxiliary loss of x [batch, d_model]; dead [n_features] bool."""
+def loss(weights: Weights, x: Tensor, k: int, dead: Tensor, nested: Sequence[int] = ()) -> Loss:
+    """Reconstruction and auxiliary losses of x [batch, d_model]; dead [n_features] bool."""
     pre = torch.nn.functional.linear(x, weights.W_enc, weights.b_enc)
     f = strongest(pre, k)
     error = x - (f @ weights.W_dec + weights.b_dec)
     auxiliary = _auxiliary(weights, pre, error.detach(), dead)
-    return Loss(_share(error, x), auxiliary, f.detach().amax(0) > 0)
+    parts = [_share(x - (f[:, :n] @ weights.W_dec[:n] + weights.b_dec), x) for n in nested]
+    summed = torch.stack(parts).sum() if parts else error.new_zeros(())
+    return Loss(_share(error, x), auxiliary, summed, f.detach().amax(0) > 0)
 
 
 def strongest(pre: Tensor, k: int) -> Tensor:

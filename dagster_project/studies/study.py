@@ -121,14 +121,18 @@ class ContextFeaturesSpec:
 class ClusteringSpec:
     n_clusters: Annotated[int, Range(2)]
     """Clusters asked for."""
-    representation: Literal["activations", "effects", "abs_effects"] = "abs_effects"
-    """What a context's vector holds for each feature."""
+    representation: Literal["activations", "effects", "abs_effects", "root_effects"] = "abs_effects"
+    """What a context's vector holds for each feature: activation, effect, |effect|, or its square
+    root, so that many small effects weigh as much as a few large ones."""
     similarity: Literal["cosine", "clipped", "angular", "abs"] = "cosine"
     """Cosine of the vectors; max(cosine, 0); 1 − arccos(cosine)/π; cosine of absolute values."""
     errors: bool = False
     """Error nodes as columns too."""
     unit_norm_per_site: bool = True
     """Scale each site's part of a vector to norm 1, so that no site outweighs the others."""
+    unit_rows: bool = False
+    """Scale each context's place in the spectral embedding to norm 1 before k-means (Ng et al.
+    2001), instead of by its degree alone as scikit-learn does."""
     svd_cut: Share = 0.0
     """Keep the singular directions that explain this share of ‖X‖²; 0: no SVD."""
     max_contexts: Annotated[int, Range(0)] = 0
@@ -157,6 +161,14 @@ class TrainingSpec:
     """Tokens without firing after which a feature counts as dead and gets the auxiliary loss."""
     aux_coefficient: NonNegative = 1 / 32
     """Weight of the auxiliary loss that revives dead features (Gao et al. 2024)."""
+    nested: Annotated[tuple[Count, ...], Distinct()] = ()
+    """Numbers of features: the first so many must also explain the activation by themselves, so
+    that they learn what activations share (Matryoshka dictionaries; Bussmann et al. 2025)."""
+    nested_sites: Annotated[tuple[str, ...], Distinct()] = ()
+    """Sites of `nested`: those that depend on the token alone, where a dictionary wider than the
+    vocabulary would have a feature for each token and none for what tokens share."""
+    nested_coefficient: NonNegative = 0.1
+    """Weight of what each of these parts leaves unexplained."""
     seed: Seed = 0
     """Of the weights and of the order of tokens."""
 
@@ -276,20 +288,21 @@ class FaithfulnessSpec:
 
 @dataclass(frozen=True)
 class RecipeSpec:
+    seed: Seed = 0
+    """Of the documents, of the weights and of the order in which documents are read."""
     documents: Count = 120_000
-    """Generated documents that the tokenizer and the model are trained on."""
-    vocabulary: Count = 1536
-    """Entries of the byte-level BPE."""
+    """Generated documents that the model is trained on, each once; the tokenizer on the first
+    20,000 of their corpus."""
+    vocabulary: Annotated[int, Range(258, 65_536)] = 1536
+    """Entries of the byte-level BPE; those beyond the generator's words are merges."""
     n_layers: Count = 3
     """Layers of the model."""
     d_model: Count = 112
-    """Width of the residual stream."""
+    """Width of the stream. Model and dictionaries of all sites are 5.4 MB; 128 would be 7."""
     n_heads: Count = 4
     """Attention heads of a layer."""
-    tokens: Count = 10_000_000
-    """Tokens that the model is trained on (the documents are repeated when shorter)."""
-    seed: Seed = 0
-    """Of the weights and of the order of documents."""
+    held_out: Count = 10_000
+    """Documents, of another corpus, that model and dictionaries are measured on."""
     train: TrainingSpec = TrainingSpec()
     """How the dictionaries of the trained model are trained."""
 

@@ -1,6 +1,6 @@
 -- question: Which representation finds the known rules best, on contexts that did not choose it?
 -- grain: one row per representation and its options (study, representation, metric, aggregation,
---   similarity, unit_norm_per_site, errors, svd_cut, n_clusters), best first
+--   similarity, unit_norm_per_site, unit_rows, errors, svd_cut, n_clusters), best first
 -- columns: the options; clusterings of either part that they have, averaged where there are several
 --   of a part; choose_ari and report_ari on the two halves; chosen: of the study's largest
 --   choose_ari; of the reporting half, previous_ari, answer_ari and last_ari of the trivial
@@ -13,6 +13,7 @@ with compared as (
         aggregation,
         similarity,
         unit_norm_per_site,
+        unit_rows,
         errors,
         svd_cut,
         n_clusters,
@@ -24,8 +25,8 @@ with compared as (
         avg(last_ari) filter (where part = 'report') as last_ari
     from clusterings
     where part in ('choose', 'report')
-    group by study, representation, metric, aggregation, similarity, unit_norm_per_site, errors,
-        svd_cut, n_clusters
+    group by study, representation, metric, aggregation, similarity, unit_norm_per_site, unit_rows,
+        errors, svd_cut, n_clusters
 )
 select
     *,

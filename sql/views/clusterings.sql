@@ -3,11 +3,12 @@
 -- columns:
 --   study: Study
 --   clustering: Clustering
---   representation: activations, effects or abs_effects
+--   representation: activations, effects, abs_effects or root_effects
 --   metric: Metric of the effects: log_prob, logit or logit_minus_mean
 --   aggregation: Of the contexts' features over positions: sum or last
 --   similarity: cosine, clipped, angular or abs
 --   unit_norm_per_site: Each site's part of a vector is scaled to norm 1
+--   unit_rows: Each row of the spectral embedding is scaled to norm 1
 --   errors: Error nodes are columns of the vectors too
 --   svd_cut: Share of ‖X‖² in the singular directions kept; 0: no SVD
 --   n_clusters: Clusters found
@@ -37,6 +38,7 @@ select
     aggregation,
     similarity,
     unit_norm_per_site,
+    unit_rows,
     errors,
     svd_cut,
     n_clusters,

@@ -61,6 +61,13 @@ def test_vectors_by_hand() -> None:
     assert vectors(PLAIN) == [[-3, 4, 10], [0, -2, 0], [0, 0, 0], [0, 0, 0]]
     magnitudes = replace(PLAIN, representation="abs_effects")
     assert vectors(magnitudes) == [[3, 4, 10], [0, 2, 0], [0, 0, 0], [0, 0, 0]]
+    roots = replace(PLAIN, representation="root_effects")
+    assert vectors(roots) == [
+        pytest.approx([3**0.5, 2, 10**0.5]),
+        pytest.approx([0, 2**0.5, 0]),
+        [0, 0, 0],
+        [0, 0, 0],
+    ]
     activations = replace(PLAIN, representation="activations")
     assert vectors(activations) == [[1, 2, 5], [0, 3, 0], [0, 0, 0], [0, 0, 0]]
 

@@ -1,0 +1,80 @@
+"""Make the weights that the package ships again: tokenizer, model and dictionaries.
+
+Materializes the recipe's stages of the study `embedded` in the lake, leaving what is fresh, and
+puts the result into a folder, by default where the package keeps its own.
+
+    python -m dagster_project.recipe [--seed N] [--to FOLDER] [--root LAKE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dagster._core.instance.ref import InstanceRef
+from rich.console import Console
+
+from dagster_project.assets.flow import GROUPS, RECIPE
+from dagster_project.assets.recipe_folder import made, recipe_of
+from dagster_project.history import history
+from dagster_project.lake.store import Lake
+from dagster_project.resources import WEIGHTS, default_root
+from dagster_project.run import Part, RunError, display_on, instance_home, runner
+from dagster_project.studies.registry import load_studies
+from dagster_project.studies.study import Study
+
+STUDY = "embedded"
+PARTS = ("model", "dictionaries")  # the model with its tokenizer
+
+
+def seeded(study: Study, seed: int) -> Study:
+    """The study with another seed of its recipe."""
+    return replace(study, recipe=replace(recipe_of(study), seed=seed))
+
+
+def publish(lake: Lake, study: str, to: Path) -> None:
+    """Put the recipe's results in place of the folder's."""
+    to.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=to.parent, prefix=f"{to.name}.") as beside:
+        for name in PARTS:
+            shutil.copytree(made(lake, study, name), Path(beside) / name)
+        for name in PARTS:
+            if (to / name).is_dir():
+                (to / name).rename(Path(beside) / f"{name}.old")
+            (Path(beside) / name).rename(to / name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m dagster_project.recipe", description=__doc__)
+    parser.add_argument("--seed", type=int, default=None, help="instead of the study's")
+    parser.add_argument("--to", type=Path, default=WEIGHTS, help="where the weights go")
+    parser.add_argument("--root", default=default_root(), help="the lake")
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in `run`
+    console = Console(stderr=True)
+    study = load_studies().studies[STUDY]
+    if options.seed is not None:
+        study = seeded(study, options.seed)
+    try:
+        with history(InstanceRef.from_dir(str(instance_home()))) as instance:
+            run = runner(study, options.root, instance)
+            run.run(Part(stages=[stage.name for stage in GROUPS[RECIPE]]), display_on(console))
+    except RunError as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from here.", style="red")
+        return 130
+    publish(run.lake, STUDY, options.to)
+    console.print(f"weights: {options.to}", markup=False, highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
