@@ -2,37 +2,55 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+UI_PORT = $(or $(PORT),3000)
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export CIRCUIT_LAKE_ROOT ?= $(CURDIR)/lake
 export OMP_WAIT_POLICY := passive
 
-.PHONY: install test lint ui sql bench clean
-.DEFAULT_GOAL := test
+.PHONY: help demo ui sql test lint bench recipe install clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
+		printf '  make %-9s %s\n' "$$name" "$$what"; done
 
 $(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV): about 2 minutes and 2 GB"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-install: $(VENV)/installed
+demo: $(VENV)/installed ## the study `embedded` from end to end, and what it found: 5 minutes
+	@started=$$(date +%s); \
+	$(BIN)/python -m dagster_project.run embedded && \
+	$(BIN)/python -m dagster_project.summary embedded && \
+	echo "  make demo took $$(($$(date +%s) - started)) s, installation aside."
 
-test: $(VENV)/installed
+ui: $(VENV)/installed ## the Dagster UI on http://127.0.0.1:3000 (PORT=…)
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(UI_PORT)))' \
+		2>/dev/null || { echo "Port $(UI_PORT) is taken: make ui PORT=3001"; exit 1; }
+	@echo "Dagster UI: http://127.0.0.1:$(UI_PORT) in about 15 seconds; Ctrl-C ends it"
+	@PYTHONWARNINGS='ignore:Function `dev_command`' \
+		$(BIN)/dagster dev --host 127.0.0.1 --port $(UI_PORT) --log-level warning
+
+sql: $(VENV)/installed ## a SQL prompt on the lake; SQL=strongest_edges a ready question
+	@$(BIN)/python -m dagster_project.lake.prompt $(SQL)
+
+test: $(VENV)/installed ## all tests
 	$(BIN)/pytest
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed ## style, banned imports, types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-ui: $(VENV)/installed
-	@echo "Dagster UI: http://127.0.0.1:$(or $(PORT),3000)"
-	$(BIN)/dagster dev --host 127.0.0.1 --port $(or $(PORT),3000)
-
-sql: $(VENV)/installed
-	@$(BIN)/python -m dagster_project.lake.prompt $(SQL)
-
-bench: $(VENV)/installed
+bench: $(VENV)/installed ## time and memory of a study, by stage (STUDY=mine.toml)
 	$(BIN)/python -m bench $(STUDY)
 
-clean:
+recipe: $(VENV)/installed ## train the shipped model and dictionaries again: 30 minutes
+	$(BIN)/python -m dagster_project.recipe
+
+install: $(VENV)/installed ## only the virtual environment
+
+clean: ## remove the virtual environment
 	rm -rf $(VENV)

@@ -1,8 +1,9 @@
 """Materialize one study end to end, in one process, in dependency order.
 
-Runs the same assets as the Dagster UI, on the same instance (DAGSTER_HOME), one run a partition,
-so that the UI shows the history; the model stays loaded between steps. Partitions that are fresh
-are skipped, which is also how a killed run is taken up again: what it had committed stays.
+Runs the same assets as the Dagster UI, on the same instance (DAGSTER_HOME), one run a partition of
+stages that follow each other, so that the UI shows the history; the model stays loaded between
+steps. Partitions that are fresh are skipped, which is also how a killed run is taken up again: what
+it had committed stays. Dagster's own part is about 0.1 s a stage and partition.
 
     python -m dagster_project.run STUDY [--root LAKE] [--only STAGE …]
 """
@@ -12,32 +13,45 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 from rich.console import Console
 
 from dagster_project import partitions
 from dagster_project.assets.build import keys_of, study_assets
 from dagster_project.assets.catalog import KEY as CATALOG
 from dagster_project.assets.catalog import catalog_asset
-from dagster_project.assets.flow import STAGES, chains, stages_of
+from dagster_project.assets.flow import STAGES, USUAL, chains, stages_of
 from dagster_project.assets.stage import Stage
+from dagster_project.display import Display, Terminal
+from dagster_project.history import PROCESS_TAG, history, places_taken, settle_abandoned_runs
 from dagster_project.lake.store import Lake
-from dagster_project.lake.writer import alive, host
+from dagster_project.lake.writer import host
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource, default_root
 from dagster_project.studies.registry import load_studies
 from dagster_project.studies.study import Study
 
-PROCESS_TAG = ".dagster/circuit_lake_pid"  # hidden in the UI, as the prefix says
-
 
 class RunError(RuntimeError):
     """A study's run that cannot go on; says which asset and why."""
+
+
+class Part(NamedTuple):
+    """What of a study a run is to make; by default all of it."""
+
+    stages: Sequence[str] = ()  # their names; empty: all but the recipe's
+    shards: int = 0  # the first so many; 0: all
+    tasks: Sequence[str] = ()  # their names; empty: the study's own and the largest clusters
+
+
+EVERYTHING = Part()
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,7 @@ class Runner:
     lake: Lake
     instance: dg.DagsterInstance
     job: dg.JobDefinition  # all assets of the study
+    tags: Mapping[str, str] = field(default_factory=dict)  # of every run
 
     @property
     def provenance(self) -> Provenance:
@@ -63,7 +78,7 @@ class Runner:
             partition_key=partition or None,
             asset_selection=list(keys),
             raise_on_error=False,
-            tags={PROCESS_TAG: f"{host()}~{os.getpid()}"},
+            tags={PROCESS_TAG: f"{host()}~{os.getpid()}", **self.tags},
         )
         name = f"{keys[0].to_user_string()} {partition}".strip()
         failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
@@ -85,69 +100,62 @@ class Runner:
             if stage.name == "corpus" or not provenance.fresh(stage, partition)
         ]
 
-    def wanted(self, stage: Stage) -> list[str]:
-        """Partitions of a stage that belong to a run of the whole study."""
+    def wanted(self, stage: Stage, part: Part = EVERYTHING) -> list[str]:
+        """Partitions of a stage that belong to a run of the study, or of part of it."""
+        if stage.partition == "shard":
+            return self.provenance.shards()[: part.shards or None]
         if stage.partition != "task":
             return self.provenance.partitions(stage)
         largest = self.study.cluster_tasks.largest
         clusters = self.provenance.cluster_tasks(largest) if largest else []
-        return [*self.study.tasks, *clusters]
+        return list(part.tasks) or [*self.study.tasks, *clusters]
 
-    def run(self, only: Sequence[str], console: Console) -> None:
-        """All stages in order, or those of `only`."""
+    def run(self, part: Part, display: Display) -> None:
+        """All stages in order but the recipe's, or those of a part."""
         settle_abandoned_runs(self.instance)
         partitions.register(self.instance, self.provenance)
-        stages = [s for s in stages_of(self.study) if not only or s.name in only]
-        for chain in chains(stages):
-            self._run_chain(chain, console)
-        self.materialize([CATALOG], "")
-        console.print(f"catalog: {self.lake.root / 'catalog.duckdb'}")
+        stages = [s for s in stages_of(self.study) if s.name in (part.stages or USUAL)]
+        steps = chains(stages)
+        with display.watching():
+            for number, chain in enumerate(steps, 1):
+                self._run_chain(chain, part, display, f"{number} of {len(steps) + 1}")
+            with display.step(f"{len(steps) + 1} of {len(steps) + 1}", ["catalog"], 1) as notes:
+                self.materialize([CATALOG], "")
+                notes.append(str(self.lake.root / "catalog.duckdb"))
 
-    def _run_chain(self, chain: Sequence[Stage], console: Console) -> None:
-        names, started, made = ", ".join(s.name for s in chain), time.perf_counter(), 0
-        wanted, failed = self.wanted(chain[0]), []
-        for done, partition in enumerate(wanted):
-            if due := self.due(chain, partition):
-                where = f" {partition} ({done + 1} of {len(wanted)})" if partition else ""
-                keys = [key for stage in due for key in keys_of(stage, self.study)]
-                with console.status(", ".join(s.name for s in due) + where):
+    def _run_chain(self, chain: Sequence[Stage], part: Part, display: Display, place: str) -> None:
+        wanted, failed, made = self.wanted(chain[0], part), list[str](), 0
+        with display.step(place, [s.name for s in chain], len(wanted)) as notes:
+            for number, partition in enumerate(wanted, 1):
+                if due := self.due(chain, partition):
+                    display.part(number, len(wanted), partition)
                     try:
-                        self.materialize(keys, partition)
+                        self._make(due, partition, display)
                         made += len(due)
                     except RunError as error:  # the other partitions do not depend on this one
                         failed.append(str(error))
-        if failed:
-            raise RunError("\n".join(failed))
-        fresh = len(wanted) * len(chain) - made
-        note = f"{made} materialized" + (f", {fresh} fresh" if fresh else "")
-        console.print(f"{names}: {note}, {time.perf_counter() - started:.1f} s")
+            if failed:
+                raise RunError("\n".join(failed))
+            fresh = len(wanted) * len(chain) - made
+            notes.extend([f"{made} materialized"] if made or not fresh else [])
+            notes.extend([f"{fresh} fresh"] if fresh else [])
+
+    def _make(self, stages: Sequence[Stage], partition: str, display: Display) -> None:
+        if waiting := places_taken(self.instance, {s.pool for s in stages if s.pool}):
+            display.tell(waiting)
+        self.materialize([key for s in stages for key in keys_of(s, self.study)], partition)
 
 
-def runner(study: Study, root: str, instance: dg.DagsterInstance) -> Runner:
+def runner(
+    study: Study, root: str, instance: dg.DagsterInstance, tags: Mapping[str, str] | None = None
+) -> Runner:
     """A Runner for a study and a lake."""
     definitions = dg.Definitions(
         assets=[*study_assets(study), catalog_asset([study])],
         resources={"lake": LakeResource(root=root)},
     )
     job = definitions.resolve_implicit_global_asset_job_def()
-    return Runner(study, LakeResource(root=root).lake, instance, job)
-
-
-def settle_abandoned_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs of a process that was killed as failed, and free the places in pools that ended
-    runs still hold: nothing else would, and the next run would wait for ever."""
-    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(under_way):
-        where, _, pid = run.tags.get(PROCESS_TAG, "").partition("~")
-        if where == host() and not alive(int(pid)):
-            instance.report_run_failed(run, message="The process of this run was killed.")
-    storage = instance.event_log_storage
-    for pool in storage.get_concurrency_keys():
-        info = storage.get_concurrency_info(pool)
-        for run_id in info.active_run_ids | info.pending_run_ids:
-            found = instance.get_run_by_id(run_id)
-            if found is None or found.is_finished:  # its places would be taken for ever
-                storage.free_concurrency_slots_for_run(run_id)
+    return Runner(study, LakeResource(root=root).lake, instance, job, tags or {})
 
 
 def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
@@ -174,13 +182,17 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     return "failed"
 
 
-def instance_home() -> None:
-    """Use the folder .dagster beside the program's working directory unless DAGSTER_HOME is set."""
+def instance_home() -> Path:
+    """Dagster's folder: DAGSTER_HOME, or .dagster where the program runs. Raises RunError."""
     home = Path(".dagster").resolve()
     if "DAGSTER_HOME" not in os.environ and (home / "dagster.yaml").is_file():
         os.environ["DAGSTER_HOME"] = str(home)
     if "DAGSTER_HOME" not in os.environ:
         raise RunError("DAGSTER_HOME is not set: name a folder for Dagster's history")
+    named = Path(os.environ["DAGSTER_HOME"]).expanduser()
+    if not (named.is_absolute() and named.is_dir()):
+        raise RunError(f"DAGSTER_HOME: expected the absolute path of a folder, found {named}")
+    return named
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -192,6 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read when torch is first imported: waiting threads must leave the cores to those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     console = Console(stderr=True)
+    if not console.is_terminal:  # read when transformers is: bars are for people
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     found = load_studies()
     for error in found.errors:
         _tell(console, str(error))
@@ -200,9 +214,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell(console, f'There is no study "{options.study}". Studies: {names}.')
         return 2
     try:
-        instance_home()
-        with dg.DagsterInstance.get() as instance:
-            runner(found.studies[options.study], options.root, instance).run(options.only, console)
+        with history(InstanceRef.from_dir(str(instance_home()))) as instance:
+            made = runner(found.studies[options.study], options.root, instance)
+            made.run(Part(stages=options.only), display_on(console))
     except RunError as error:
         _tell(console, str(error))
         return 1
@@ -210,6 +224,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell(console, "Stopped. The same command goes on from here.")
         return 130
     return 0
+
+
+def display_on(console: Console) -> Display:
+    """Moving lines where a person watches, else lines of text."""
+    return Terminal(console) if console.is_terminal else Display(partial(_plain, console))
+
+
+def _plain(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _tell(console: Console, text: str) -> None:

@@ -18,14 +18,15 @@ import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from rich.console import Console
 
 from dagster_project.assets.flow import STAGES, stages_of
+from dagster_project.display import Display
+from dagster_project.history import PROCESS_TAG, settle_abandoned_runs
 from dagster_project.lake.schemas import TABLES
 from dagster_project.lake.store import Lake
 from dagster_project.lake.writer import host
 from dagster_project.provenance import Provenance
-from dagster_project.run import PROCESS_TAG, RunError, Runner, runner, settle_abandoned_runs
+from dagster_project.run import Part, RunError, Runner, runner
 from dagster_project.studies.study import read_study
 from tests.conftest import write_tiny_study
 
@@ -42,9 +43,9 @@ class Finished(NamedTuple):
 
 
 def run(study_file: Path, root: Path, instance: dg.DagsterInstance, *only: str) -> Runner:
-    """Run a study; the console is quiet."""
+    """Run a study, or stages of it; what it shows goes nowhere."""
     made = runner(read_study(study_file), str(root), instance)
-    made.run(only, Console(quiet=True))
+    made.run(Part(stages=only), Display(lambda _: None))
     return made
 
 

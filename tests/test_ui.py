@@ -284,9 +284,25 @@ def test_the_model_turns_green(visit: Visit) -> None:
     expect(page.get_by_text("max_position_embeddings")).to_be_visible()
 
 
+def test_a_first_look_by_one_click(visit: Visit, server: Server) -> None:
+    page = visit.open("/locations/circuit-lake/jobs/tiny__first_look_job/playground")
+    page.get_by_role("button", name="Launch Run").click()
+    expect(page.get_by_text(re.compile("1 of 5 +corpus, model: ")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("5 of 5 +catalog: ")).first).to_be_visible()
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+    assert server.lake.partitions("losses", "tiny") == SHARDS[:1]
+    assert server.lake.partitions("faithfulness", "tiny") == ["number"]
+
+
+def test_the_timeline_shows_what_was_made(visit: Visit) -> None:
+    page = visit.open("/overview/activity/timeline")
+    for name in ("circuit-lake", "tiny__first_look_job", "Jobless asset materializations"):
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
+
+
 def test_the_asset_graph_shows_each_study_and_its_groups(visit: Visit) -> None:
     page = visit.open("/asset-groups")
-    for name in ("tiny", "clustered", "pythia_70m", "faulty_studies", "catalog"):
+    for name in ("tiny", "clustered", "embedded", "pythia_70m", "faulty_studies", "catalog"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     page = visit.open("/assets/tiny/circuit_edges?view=lineage")
     for name in ("circuit_edges", "mean_gradients", "site_effects", "4_circuits"):
@@ -298,14 +314,14 @@ def test_jobs_and_the_running_sensor_are_listed(visit: Visit) -> None:
     expect(page.get_by_text("pairs, node_effects, circuits, faithfulness")).to_be_visible()
     page = visit.open("/automation")
     sensors = page.get_by_role("link").filter(has_text="corpus_files")
-    expect(sensors).to_have_count(4)
+    expect(sensors).to_have_count(5)
     expect(sensors.filter(has_text="tiny__corpus_files")).to_be_visible()
-    expect(page.locator("input[type=checkbox]:checked")).to_have_count(4)
+    expect(page.locator("input[type=checkbox]:checked")).to_have_count(5)
 
 
 def test_no_tick_of_a_sensor_fails(server: Server) -> None:
     eventually(lambda: "SKIPPED" in _ticks(server, "tiny__corpus_files"), "the sensor ticks")
-    for sensor in ("tiny__corpus_files", "pythia_70m__corpus_files"):
+    for sensor in ("tiny__corpus_files", "embedded__corpus_files", "pythia_70m__corpus_files"):
         assert "FAILURE" not in _ticks(server, sensor)
 
 

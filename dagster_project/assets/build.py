@@ -12,6 +12,7 @@ import dagster as dg
 from dagster_project import partitions
 from dagster_project.assets.flow import GROUPS, STAGES, stages_of
 from dagster_project.assets.materialize import Materialized, UnfitError, materialize
+from dagster_project.assets.progress import WATCHER
 from dagster_project.assets.stage import Stage, StageResult
 from dagster_project.lake.schemas import TABLES
 from dagster_project.provenance import Provenance
@@ -85,6 +86,8 @@ def build(stage: Stage, study: Study) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         partition = context.partition_key if context.has_partition_key else ""
+        if watcher := WATCHER.get():
+            watcher.begin(stage.name)
         try:
             made = materialize(stage, study, lake.lake, partition, context.log.info)
         except UnfitError as error:
@@ -132,7 +135,7 @@ def _description(stage: Stage, key: dg.AssetKey, study: Study) -> str:
     table = _table(stage, key)
     if table is None:
         return stage.doc
-    row = f"One row of the table `{table}`: {TABLES[table].doc}."
+    row = f"{TABLES[table].doc}: one row of the table `{table}`."
     query = f"```sql\nselect * from {table} where study = '{study.name}'\n```"
     parts = [row, stage.doc] if len(stage.tables) > 1 else [stage.doc, row]
     return "\n\n".join([*parts, query])

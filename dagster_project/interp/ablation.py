@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary
+from dagster_project.interp.encoding import encode
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import Batch, activations
@@ -51,10 +52,12 @@ class Rows(NamedTuple):
 
 
 class SiteValues(NamedTuple):
-    """What ablated nodes of one site hold in a few examples."""
+    """What ablated nodes of one site hold in a few examples, as rows that tokens share."""
 
-    features: Tensor  # f_a [example, position, feature], or [1, 1, feature] for all alike
-    stream: Tensor  # a = decode(f_a) + ε_a [example, position, d_model], or [1, 1, d_model]
+    row: Tensor  # [example, position], or [1, 1] for all alike: of the others
+    features: Tensor  # f_a [row, feature]
+    decoded: Tensor  # decode(f_a) [row, d_model]
+    stream: Tensor  # a = decode(f_a) + ε_a [row, d_model]
 
 
 class Values(Protocol):
@@ -71,8 +74,9 @@ class ZeroValues:
 
     def at(self, site: str, _rows: Rows, /) -> SiteValues:
         dictionary = self.dictionaries[site]
-        nothing = dictionary.bias.new_zeros(1, 1, dictionary.n_features)
-        return SiteValues(nothing, dictionary.bias[None, None])
+        bias = dictionary.bias[None]
+        row = torch.zeros(1, 1, dtype=torch.int64, device=bias.device)
+        return SiteValues(row, bias.new_zeros(1, dictionary.n_features), bias, bias)
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,13 @@ class MeanValues:
     """Means over the split's source prompts, position by position counted from the answer."""
 
     features: Mapping[str, Tensor]  # site -> [position, feature]; the last is the answer's
+    decoded: Mapping[str, Tensor]  # site -> [position, d_model]
     stream: Mapping[str, Tensor]  # site -> [position, d_model]
 
     def at(self, site: str, rows: Rows, /) -> SiteValues:
-        features, stream = self.features[site], self.stream[site]
+        stream = self.stream[site]
         pos = from_answer(rows.prompts, torch.full_like(rows.prompts.lengths, len(stream)))
-        return SiteValues(features[pos], stream[pos])
+        return SiteValues(pos, self.features[site], self.decoded[site], stream)
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,11 @@ class ResampledValues:
         other = self.other[rows.numbers]
         pos = from_answer(rows.prompts, self.lengths[other]).maximum(self.first[other, None])
         stream = self.stream[site][other[:, None], pos]
-        return SiteValues(self.dictionaries[site].encode(stream), stream)
+        row = torch.arange(pos.numel(), device=pos.device).view_as(pos)
+        dictionary = self.dictionaries[site]
+        stream = stream.flatten(0, 1).to(dictionary.bias)
+        features = encode(dictionary, stream)
+        return SiteValues(row, features, dictionary.decode(features), stream)
 
 
 def from_answer(batch: Batch, lengths: Tensor) -> Tensor:
@@ -162,12 +171,14 @@ def _means(task: Task, source: Batch) -> MeanValues:
     for rows, states in _activations(task, source):
         at = distance[rows][counted[rows]]
         for site, dictionary in dictionaries:
-            x = states[site][counted[rows]]  # [token, d_model]
+            x = states[site][counted[rows]].to(dictionary.bias)  # [token, d_model]
             stream[site].index_add_(0, at, x)
             size = max(1, ENCODED // dictionary.n_features)
             for part, where in zip(x.split(size), at.split(size), strict=True):
-                features[site].index_add_(0, where, dictionary.encode(part))
+                features[site].index_add_(0, where, encode(dictionary, part))
+    features = {site: f / number for site, f in features.items()}
     return MeanValues(
-        {site: f / number for site, f in features.items()},
+        features,
+        {site: d.decode(features[site]) for site, d in dictionaries},
         {site: x / number for site, x in stream.items()},
     )

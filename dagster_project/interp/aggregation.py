@@ -31,13 +31,13 @@ def check_lengths(examples: Examples, aggregation: Aggregation) -> None:
         raise ValueError(f"{expected}, found {shortest} to {longest} tokens")
 
 
-def per_example(nodes: Nodes, first: int, aggregation: Aggregation) -> pl.DataFrame:
+def per_example(nodes: Nodes, numbers: Tensor, aggregation: Aggregation) -> pl.DataFrame:
     """One row per example and node: example, pos (null: summed), feature, effect, abs_effect,
-    patch_only (1 where no clean activation takes part). first: number of the first example."""
+    patch_only (1 where no clean activation takes part). numbers [batch]: of the examples."""
     effect = nodes.effect.float().cpu()  # numpy knows no bfloat16
     frame = pl.DataFrame(
         {
-            "example": (nodes.example + first).cpu().numpy(),
+            "example": numbers[nodes.example].cpu().numpy(),
             "pos": nodes.pos.cpu().numpy(),
             "feature": nodes.feature.cpu().numpy(),
             "effect": effect.numpy(),

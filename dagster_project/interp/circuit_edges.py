@@ -3,8 +3,9 @@
 Edges are computed between kept nodes alone, at the clean run, from stored mean gradients: two
 plain forwards of the examples, then `edges` site by site. `sum`: a weight is summed over the
 positions of both ends; `none`: both ends have positions. Cost: the pull-back of every active
-(example, position, kept node). Memory: clean and patched states and gradients of all sites and
-examples, and blocks of BLOCK weights [example, downstream node, upstream node].
+(example, position, kept node); with `sum`, through attention, of every (example, kept node).
+Memory: clean and patched states and gradients of all sites and examples, and blocks of BLOCK
+weights [example, downstream node, upstream node].
 """
 
 from __future__ import annotations
@@ -81,8 +82,10 @@ class Upstream(NamedTuple):
         found = weights(self.source, pulled)
         if self.nodes.pos is None:
             return found.sum(1)[:, self.column]
-        if found.shape[1] > 1:
-            return found[:, self.nodes.pos, self.column]
+        n_places = found.shape[1]
+        if n_places > 1:
+            reached = self.nodes.pos < n_places
+            return found[:, self.nodes.pos.clamp(max=n_places - 1), self.column] * reached
         return found[:, 0, self.column] * (pulled.pos == self.nodes.pos)
 
 
@@ -161,7 +164,15 @@ def _rows(scene: Scene, site: str, nodes: SiteNodes, n_columns: int) -> Rows:
     kept = active(dictionary, state.clean, targets).nonzero()[:, 0]
     targets, node = targets.take(kept), node[kept]
     for pulled in pull_back(
-        scene.model, site, scene.clean, dictionary, state, targets, scene.batch_tokens, n_columns
+        scene.model,
+        site,
+        scene.clean,
+        dictionary,
+        state,
+        targets,
+        scene.batch_tokens,
+        n_columns,
+        summed=nodes.pos is None,
     ):
         yield node[pulled.row], pulled
 

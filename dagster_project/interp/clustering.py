@@ -1,6 +1,6 @@
 """Clusters of contexts that the model predicts by the same nodes (Michaud et al. 2023, section 5).
 
-A context's vector holds the activation, effect, |effect| or its root of every node of every site, each
+A context's vector holds the activation, effect, |effect| or its root of each node of each site, a
 site's part scaled to norm 1 so that none outweighs the others. The vectors' similarity is embedded
 (`spectral.py`) and k-means groups the embedding; clusters are numbered by size, 0 the largest, and
 contexts without any node go to cluster −1. The 2-D map is a t-SNE of the embedding of up to

@@ -29,7 +29,8 @@ class Collection:
 
     def add(self, found: Attribution) -> None:
         """One site of one batch."""
-        self.effects[found.site].append(per_example(found.nodes, found.first, self.aggregation))
+        effects = per_example(found.nodes, found.examples, self.aggregation)
+        self.effects[found.site].append(effects)
         self.totals[found.site].append(found.total.cpu().double())
         self.changes[found.site].append(found.true_change.cpu().double())
 

@@ -7,9 +7,10 @@ stands in x's place at these tokens of this site alone, less the model's own; lo
 that are never above 0, on at least `DEAD_TOKENS` tokens or all that there are: the held-out ones,
 then others as far as a site still has a silent feature.
 
-Cost: two forwards, and for each site three from that site on; then, where features are silent,
-forwards of the other tokens with an encode. Memory: one batch's activations and the features of
-one site. Sums are float64, everything else is in the model's type.
+Cost: two forwards, and for each site one from that site on, three for `attn_i` and `mlp_i`; an
+encode at each; then, where features are silent, forwards of the other tokens with an encode.
+Memory: one batch's activations and the features of one site. Sums are float64, everything else is
+in the model's type.
 """
 
 from __future__ import annotations
@@ -22,18 +23,23 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
+from dagster_project.interp.encoding import encode, encode_some
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.replaced_losses import (
+    Measured,
+    loss_with,
+    own_loss,
+    predictions_at_a_time,
+)
 from dagster_project.interp.sequences import Ids, batches, content
 from dagster_project.interp.sites import (
     Batch,
     activations,
     final_hidden,
-    hidden_from,
     site_names,
 )
 
 DEAD_TOKENS = 1_000_000
-LOGITS = 1 << 24  # logits in memory at a time
 REPLACED = ("dictionary", "mean", "zero")  # what may stand in x's place
 
 
@@ -52,13 +58,18 @@ class Tally:
         above = f > 0
         self.active += float(above.sum())
         self.fired |= above.any(0)
-        self.error += float((x.double() - x_hat.double()).square().sum())
-        self.variance += float((x.double() - mean).square().sum())
+        self.error += _square(x - x_hat)
+        self.variance += _square(x - mean.to(x))
 
     @property
     def fve(self) -> float:
         """Fraction of variance explained; of a constant, 1 where it is met and else 0."""
         return 1 - self.error / self.variance if self.variance else float(not self.error)
+
+
+def _square(x: Tensor) -> float:
+    """‖x‖², added up in float64."""
+    return float(x.square().sum(dtype=torch.float64))
 
 
 @torch.no_grad()
@@ -128,30 +139,16 @@ def _add_batch(
     chosen = content(batch, bos_id)
     predicts = chosen[:, :-1] & batch.real[:, 1:]
     clean = activations(model, batch.ids, site_names(model.n_layers))
+    measured = Measured(batch, chosen, predicts, clean)
     for site, dictionary in dictionaries.items():
-        x, tally = clean[site], tallies[site]
-        f = dictionary.encode(x)
+        x, tally = clean[site][chosen].to(dictionary.bias), tallies[site]
+        f = encode(dictionary, x)
         x_hat = dictionary.decode(f)
-        tally.add(x[chosen], x_hat[chosen], f[chosen], mean[site])
-        for name, value in zip(REPLACED, (x_hat, mean[site].to(x), x.new_zeros(())), strict=True):
-            edited = torch.where(chosen[..., None], value, x)
-            hidden = hidden_from(model, batch.ids, site, edited, clean)
-            tally.loss[name] += summed_loss(model, hidden, batch.ids, predicts)
-    own = summed_loss(model, final_hidden(model, batch.ids), batch.ids, predicts)
-    return own, int(predicts.sum())
-
-
-def summed_loss(model: LanguageModel, hidden: Tensor, ids: Tensor, predicts: Tensor) -> float:
-    """Σ −log p(next token) in nats over positions predicts [batch, position − 1]."""
-    rows = max(1, LOGITS // model.n_vocab)
-    total = 0.0
-    chunks = zip(
-        hidden[:, :-1][predicts].split(rows), ids[:, 1:][predicts].split(rows), strict=True
-    )
-    for h, targets in chunks:
-        logits = model.logits(h).float()
-        total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
-    return total
+        tally.add(x, x_hat, f, mean[site])
+        values = (x_hat, mean[site].to(x), x.new_zeros(x.shape[-1]))
+        for name, value in zip(REPLACED, values, strict=True):
+            tally.loss[name] += loss_with(model, measured, site, value)
+    return own_loss(model, measured), int(predicts.sum())
 
 
 def _look_further(
@@ -171,7 +168,11 @@ def _look_further(
         chosen = content(batch, bos_id)
         n_tokens += int(chosen.sum())
         for site, x in activations(model, batch.ids, silent).items():
-            tallies[site].fired |= (dictionaries[site].encode(x[chosen]) > 0).any(0)
+            fired = tallies[site].fired
+            silent_here = (~fired).nonzero()[:, 0]
+            tokens = x[chosen].to(dictionaries[site].bias)
+            found = encode_some(dictionaries[site], tokens, silent_here)
+            fired[silent_here] |= (found.features > 0).any(0)
 
 
 def _row(
@@ -216,11 +217,12 @@ def splice_error(
     """max |Δ logit| over real tokens when every site holds decode(f) + ε: rounding alone."""
 
     def edit(site: str, x: Tensor) -> Tensor:
-        x_hat = dictionaries[site].decode(dictionaries[site].encode(x))
+        tokens = x.flatten(0, 1).to(dictionaries[site].bias)
+        x_hat = dictionaries[site].decode(encode(dictionaries[site], tokens)).to(x).view_as(x)
         return x_hat + (x - x_hat)
 
     worst = 0.0
-    rows = max(1, LOGITS // model.n_vocab)
+    rows = predictions_at_a_time(model)
     for batch in batches(documents, batch_tokens, model.device):
         plain = final_hidden(model, batch.ids)[batch.real]
         spliced = final_hidden(model, batch.ids, edit, list(dictionaries))[batch.real]

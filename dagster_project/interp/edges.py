@@ -6,9 +6,11 @@ site v, ḡ_i its mean gradient, z_j a feature or the error of a site u just bef
 enters v, is projected on the decoder rows of the kept upstream features alone. Into `resid_i` the
 pull-back is the identity. Into `mlp_i` it goes through that layer's norm and MLP at the target's
 own token, with attention held constant; into `attn_i` through norm and attention, to all
-positions: one forward and backward of that module alone, for the rows of a block. The stream and
-(in sequential models) `attn_i` enter the MLP as a sum, so one pull-back serves both. `y` is the
-metric: its cotangent is ḡ at the last stream, and the edge is the node's effect.
+positions up to it: one forward and backward of that module alone, for the rows of a block. Pulling
+back is linear: where weights are summed over positions, an example's targets of one feature go
+through attention as one row. The stream and (in sequential models) `attn_i` enter the MLP as a
+sum, so one pull-back serves both. `y` is the metric: its cotangent is ḡ at the last stream, and the
+edge is the node's effect.
 
 A feature that is inactive in the clean run has no edge into it: drop such targets with `active`.
 Memory: a block's rows hold at most `batch_tokens` tokens and BLOCK weights. Sites without a
@@ -25,6 +27,7 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
+from dagster_project.interp.encoding import encode
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import parse_site, read
 from dagster_project.interp.states import BLOCK, ERROR, SiteState, States, changes
@@ -48,7 +51,7 @@ class Pulled(NamedTuple):
 
     row: Tensor  # [row] number of the target
     example: Tensor  # [row]
-    pos: Tensor  # [row, place] position of each place
+    pos: Tensor  # [row, place] position of each place: 0, 1, … if there are several
     gradient: Tensor  # [row, place, d_model]
 
 
@@ -135,28 +138,47 @@ def pull_back(
     targets: Targets,
     batch_tokens: int,
     n_columns: int,
+    *,
+    summed: bool = False,
 ) -> Iterator[Pulled]:
     """Gradients of active targets at the stream that enters their site, in blocks of rows.
 
     clean: states at the stream before the site, and at `attn_i` for `mlp_i` of sequential models.
-    n_columns: of the widest source that they meet.
+    n_columns: of the widest source that they meet. summed: through attention, an example's targets
+    that differ in position alone are pulled back as one row, their sum, under the number of one.
     """
     n_places = state.clean.shape[1] if site.startswith("attn") else 1
     size = max(1, min(batch_tokens // n_places, BLOCK // (n_places * n_columns)))
-    if not len(targets.pos):
-        return
-    for rows in torch.arange(len(targets.pos), device=targets.pos.device).split(size):
+    for rows, share in _blocks(targets, size, summed=summed and site.startswith("attn")):
         block = targets.take(rows)
         cotangent = cotangents(dictionary, state, block)
-        pos = block.pos[:, None]
-        if site.startswith("resid"):
-            gradient = cotangent[:, None]
+        if site.startswith("attn"):
+            first = share.diff(prepend=share.new_tensor([-1])) > 0
+            gradient = _through_attention(model, site, clean, block, cotangent, share, first)
+            pos = torch.arange(gradient.shape[1], device=rows.device).expand(len(gradient), -1)
+            yield Pulled(rows[first], block.example[first], pos, gradient)
         elif site.startswith("mlp"):
             gradient = _through_mlp(model, site, clean, block, cotangent)
+            yield Pulled(rows, block.example, block.pos[:, None], gradient)
         else:
-            gradient = _through_attention(model, site, clean, block, cotangent)
-            pos = torch.arange(n_places, device=pos.device).expand(len(rows), -1)
-        yield Pulled(rows, block.example, pos, gradient)
+            yield Pulled(rows, block.example, block.pos[:, None], cotangent[:, None])
+
+
+def _blocks(targets: Targets, size: int, *, summed: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """(targets, which of the block's rows 0, 1, … each belongs to, ascending) in blocks of `size`
+    rows, those that end early first. summed: rows of an example and feature, else of one target."""
+    row = torch.arange(len(targets.pos), device=targets.pos.device)
+    if not len(row):
+        return
+    if summed:
+        row = torch.stack([targets.example, targets.feature]).unique(dim=1, return_inverse=True)[1]
+    n_rows = int(row.max()) + 1
+    end = torch.zeros_like(row[:n_rows]).scatter_reduce_(0, row, targets.pos, "amax")
+    place = end.argsort(stable=True).argsort()[row]
+    order = place.argsort(stable=True)
+    for start in range(0, n_rows, size):
+        here = order[(place[order] >= start) & (place[order] < start + size)]
+        yield here, place[here] - start
 
 
 def at_metric(state: SiteState) -> Pulled:
@@ -169,7 +191,7 @@ def at_metric(state: SiteState) -> Pulled:
 
 def _active(dictionary: Dictionary, clean: Tensor) -> Tensor:
     """[token, feature] bool: where the encoder has a derivative."""
-    features = dictionary.encode(clean)
+    features = encode(dictionary, clean)
     if isinstance(dictionary, IdentityDictionary):
         return torch.ones_like(features, dtype=torch.bool)
     return features != 0
@@ -188,12 +210,22 @@ def _through_mlp(
 
 
 def _through_attention(
-    model: LanguageModel, site: str, clean: States, targets: Targets, cotangent: Tensor
+    model: LanguageModel,
+    site: str,
+    clean: States,
+    targets: Targets,
+    cotangent: Tensor,
+    share: Tensor,
+    first: Tensor,
 ) -> Tensor:
-    """[row, position, d_model]: each target is a copy of its example."""
-    stream = _before(clean, parse_site(site).layer)[targets.example]
+    """[row, position, d_model]: each row is a copy of its example up to the last target.
+
+    share: the row of each target; first: whether it is the row's first.
+    """
+    n_places = int(targets.pos.max()) + 1
+    stream = _before(clean, parse_site(site).layer)[targets.example[first], :n_places]
     places = torch.zeros_like(stream, dtype=cotangent.dtype)
-    places[torch.arange(len(cotangent)), targets.pos] = cotangent
+    places[share, targets.pos] = cotangent
     return _local(model, site, stream, None, places)
 
 

@@ -2,31 +2,56 @@
 
 At every site, in forward order on the already edited stream: f = encode(x), ε = x − decode(f);
 kept nodes stay, the others take their values; x' = decode(f') + ε' (Marks et al. 2024, section
-3.2). Since decode is affine, with values f_a and a = decode(f_a) + ε_a, and K, K_ε ∈ {0, 1}:
-x' = ((K − K_ε) ⊙ (f − f_a)) W_dec + (x where the error node is kept, a where it is not). One encode
-and one decode a site; keeping everything, or nothing, is exact. Positions that do not count
-(padding, BOS) stay.
+3.2). A set either lists what it keeps or, as a complement, what it does not (σ = 1 or −1), so
+that with values f_a, x̂_a = decode(f_a) and a = x̂_a + ε_a, and K_ε = 1 where the error is kept,
 
-Cost: a forward for each set of nodes and each example, with an encode and a decode at each site;
-sets and examples are stacked into batches. Memory: a few times one site's features of a batch, at
-most ENCODED numbers (one example at least).
+    x' = (K_ε ? x : a) + σ Σ_listed (f_i − f_a,i) W_dec[i] + ([σ = −1] − K_ε) (x̂ − x̂_a).
+
+Only listed features are decoded, and only tokens at which there are such, or at which errors fare
+otherwise than the features that are not listed, are encoded. Keeping everything, or nothing, is
+exact. Positions that do not count (padding, BOS) stay; so do, in the last layer, all but the
+prompt's last, since nothing is read there.
+
+Cost: a forward for each different set of nodes and each example, with an encode at each site; sets
+and examples are stacked into batches. Memory: a few times one site's features of a batch's
+examples, at most ENCODED numbers (one example at least), and a batch's activations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dagster_project.interp.ablation import ENCODED, Rows, SiteValues, Task, Values
-from dagster_project.interp.dictionary import Dictionary
-from dagster_project.interp.sites import at_last, final_hidden
+from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
+from dagster_project.interp.encoding import encode_some
+from dagster_project.interp.sites import at_last, final_hidden, parse_site
 from dagster_project.studies.study import ErrorMode
 
-STACKED = 32
+STACKED = 8
 """Sets of nodes in a batch, where there are so many: the fewer examples, the less padding."""
+
+
+class Kept(NamedTuple):
+    """A set of nodes at one site; one position stands for all where none is listed by position."""
+
+    features: Tensor  # [column] those listed at any position, ascending
+    listed: Tensor  # [position or 1, column] bool
+    errors: Tensor  # [position or 1] bool: whether the error node is kept
+    complement: bool  # kept are the features that are not listed
+
+    @property
+    def apart(self) -> Tensor:
+        """[position or 1] bool: the error node and the features not listed fare differently."""
+        return self.errors != self.complement
+
+    def to(self, device: torch.device) -> Kept:
+        features, listed, errors = (column.to(device) for column in self[:3])
+        return Kept(features, listed, errors, self.complement)
 
 
 @dataclass(frozen=True)
@@ -37,42 +62,66 @@ class NodeSet:
     complement: bool = False
     errors: ErrorMode = "default"  # applied after complementing
 
-    def keeps(self, site: str, n_positions: int, n_features: int) -> tuple[Tensor, Tensor]:
-        """Kept features [position, feature] and error nodes [position] of a site, bool.
-
-        One position, which stands for all, where all nodes are listed for every position.
-        """
+    def at(self, site: str, n_positions: int) -> Kept:
+        """The set at one site, on prompts of n_positions."""
         nodes = self.nodes.get(site, torch.empty(0, 2, dtype=torch.int64))
         everywhere = nodes[:, 0] < 0
+        features, column = nodes[:, 1].unique(return_inverse=True)
         length = 1 if everywhere.all() else n_positions
-        kept = torch.zeros(length, n_features + 1, dtype=torch.bool)
-        kept[:, nodes[everywhere, 1]] = True  # feature −1 is the last column
-        kept[nodes[~everywhere, 0], nodes[~everywhere, 1]] = True
-        kept ^= self.complement
+        listed = torch.zeros(length, len(features), dtype=torch.bool)
+        listed[:, column[everywhere]] = True
+        listed[nodes[~everywhere, 0], column[~everywhere]] = True
+        is_error = features < 0
+        errors = listed[:, is_error].any(1) ^ self.complement
         if self.errors != "default":
-            kept[:, -1] = self.errors == "keep"
-        return kept[:, :-1], kept[:, -1]
+            errors = torch.full_like(errors, self.errors == "keep")
+        return Kept(features[~is_error], listed[:, ~is_error], errors, self.complement)
 
     def others(self) -> NodeSet:
         """The complement."""
         return replace(self, complement=not self.complement)
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for sets that keep the same nodes, where these are listed in the same order."""
+        nodes = {site: rows.tolist() for site, rows in self.nodes.items()}
+        errors = self.errors
+        if errors == "default" and all(f >= 0 for rows in nodes.values() for _, f in rows):
+            errors = "keep" if self.complement else "remove"
+        return str(nodes), self.complement, errors
 
 
 NOTHING = NodeSet({})
 
 
 def evaluate(task: Task, sets: Sequence[NodeSet], values: Values) -> Tensor:
-    """F [set, example] with only the nodes of each set kept at the dictionaries' sites."""
+    """F [set, example] with only the nodes of each set kept at the dictionaries' sites.
+
+    Sets that keep the same are evaluated once.
+    """
+    if all(isinstance(d, IdentityDictionary) for d in task.dictionaries.values()):
+        sets = [replace(s, errors="default") for s in sets]  # there are no errors to treat
+    different = {s.key: s for s in sets}
+    place = {key: i for i, key in enumerate(different)}
+    return _evaluate(task, [*different.values()], values)[[place[s.key] for s in sets]]
+
+
+def _evaluate(task: Task, sets: Sequence[NodeSet], values: Values) -> Tensor:
     result = torch.empty(len(sets), len(task.examples))
+    clean, device = task.examples.clean, task.examples.device
+    kept = [
+        {site: s.at(site, clean.ids.shape[1]).to(device) for site in task.dictionaries}
+        for s in sets
+    ]
     widest = max(d.n_features for d in task.dictionaries.values())
-    tokens = min(task.batch_tokens, ENCODED // widest)
-    order = task.examples.clean.lengths.argsort(stable=True)  # like lengths: little padding
-    for first, part in task.examples.take(order).portions(tokens // STACKED):
+    tokens = min(task.batch_tokens // STACKED, ENCODED // widest)
+    order = clean.lengths.argsort(stable=True)  # like lengths: little padding
+    for first, part in task.examples.take(order).portions(tokens):
         rows = order[first : first + len(part)]
         here = task._replace(examples=part)
-        size = max(1, tokens // part.clean.ids.numel())
+        size = max(1, task.batch_tokens // part.clean.ids.numel())
         for start in range(0, len(sets), size):
-            edit = Edit(here, sets[start : start + size], values, rows)
+            edit = Edit(here, kept[start : start + size], values, rows)
             result[start : start + size, rows.cpu()] = metric_under(edit)
     return result
 
@@ -82,38 +131,63 @@ class Edit:
     """The edit of a batch: every set applied to every example."""
 
     task: Task  # of the batch's examples
-    sets: Sequence[NodeSet]
+    sets: Sequence[Mapping[str, Kept]]  # by site
     values: Values
     rows: Tensor  # [example] places in the split
 
     def __call__(self, site: str, x: Tensor) -> Tensor:
         """x [set × example, position, d_model] -> x', the same shape."""
-        dictionary, examples = self.task.dictionaries[site], self.task.examples
-        stacked = x.unflatten(0, (len(self.sets), -1))  # [set, example, position, d_model]
-        features, errors = self._kept(site, x.shape[1], dictionary.n_features)
-        values = self.values.at(site, Rows(self.rows, examples.clean))
-        edited = splice(dictionary, stacked, features, errors, values)
-        counted = examples.counted(self.task.bos_id)[..., None]
-        return torch.where(counted, edited, stacked).flatten(0, 1)
+        dictionary = self.task.dictionaries[site]
+        edited = x.clone().unflatten(0, (len(self.sets), -1))  # [set, example, position, d_model]
+        here = self._edited(site)
+        pos = here.nonzero()[:, 1]
+        values = self.values.at(site, Rows(self.rows, self.task.examples.clean))
+        row = values.row.expand(here.shape)[here]
+        tokens = [
+            splice(dictionary, own, kept[site], pos, values, row)
+            for own, kept in zip(edited[:, here].to(values.stream), self.sets, strict=True)
+        ]
+        edited[:, here] = torch.stack(tokens).to(x)
+        return edited.flatten(0, 1)
 
-    def _kept(self, site: str, n_positions: int, n_features: int) -> tuple[Tensor, Tensor]:
-        """[set, 1, position or 1, feature] and [set, 1, position or 1, 1]."""
-        kept = [s.keeps(site, n_positions, n_features) for s in self.sets]
-        length = max(len(errors) for _, errors in kept)
-        features = torch.stack([f.expand(length, -1) for f, _ in kept])
-        errors = torch.stack([e.expand(length) for _, e in kept])
-        device = self.rows.device
-        return features[:, None].to(device), errors[:, None, :, None].to(device)
+    def _edited(self, site: str) -> Tensor:
+        """[example, position] bool: where the site is edited."""
+        examples = self.task.examples
+        counted = examples.counted(self.task.bos_id)
+        if parse_site(site).layer < self.task.model.n_layers - 1:
+            return counted
+        here = torch.arange(counted.shape[1], device=counted.device)
+        return counted & (here == examples.clean.lengths[:, None] - 1)
 
 
 def splice(
-    dictionary: Dictionary, x: Tensor, features: Tensor, errors: Tensor, values: SiteValues
+    dictionary: Dictionary, x: Tensor, kept: Kept, pos: Tensor, values: SiteValues, row: Tensor
 ) -> Tensor:
-    """x' = decode(where(features, f, f_a)) + where(errors, ε, ε_a); shapes broadcast to x's."""
-    change = dictionary.encode(x) - values.features
-    change *= features.to(x.dtype) - errors.to(x.dtype)
-    base = torch.where(errors, x, values.stream)
-    return dictionary.decode(change) - dictionary.bias + base
+    """x' [token, d_model] of x, at positions pos and with rows of values [token]."""
+    at = pos if len(kept.errors) > 1 else torch.zeros_like(pos)
+    edited = x.where(kept.errors[at, None], values.stream[row])
+    token = (kept.listed.any(1) | kept.apart)[at].nonzero()[:, 0]
+    if len(token):
+        moved = _moved(dictionary, x[token], kept, at[token], values, row[token])
+        edited.index_add_(0, token, moved)
+    return edited
+
+
+def _moved(
+    dictionary: Dictionary, x: Tensor, kept: Kept, at: Tensor, values: SiteValues, row: Tensor
+) -> Tensor:
+    """x' less its first term, at rows of kept and of values [token]."""
+    found = encode_some(dictionary, x, kept.features, decoded=bool(kept.apart.any()))
+    change = found.features - values.features[:, kept.features][row]
+    if len(kept.listed) > 1:
+        change *= kept.listed[at]
+    moved = change @ dictionary.decoder_rows(kept.features)
+    if kept.complement:
+        moved.neg_()
+    if found.decoded is not None:
+        sign = int(kept.complement) - kept.errors.to(moved)
+        moved.addcmul_(sign[at, None], found.decoded - values.decoded[row])
+    return moved
 
 
 def metric_under(edit: Edit) -> Tensor:

@@ -5,7 +5,8 @@ C (Marks et al. 2024, section 3.2). F = −m, as means over the examples of a he
 a bootstrap interval over them. Circuits: the top nodes by |effect| over a grid of sizes, those
 above thresholds, and everything; of features, of neurons at the same sites, and random ones.
 
-Cost: two evaluations (circuit, complement) for each circuit, ablation and error mode.
+Cost: two evaluations (circuit, complement) for each circuit, ablation and error mode, but for
+those that come to the same, as of the empty set in every grid.
 """
 
 from __future__ import annotations
@@ -144,8 +145,9 @@ def evaluated(task: Task, spec: FaithfulnessSpec, circuits: Sequence[Circuit]) -
     f_model = metric_of_model(task)
     for ablation in spec.ablations:
         values = ablation_values(ablation, task)
-        for errors in spec.errors:
-            f_empty, *found = evaluate(task, _with_complements(circuits, errors), values)
+        sets = [s for errors in spec.errors for s in _with_complements(circuits, errors)]
+        by_mode = evaluate(task, sets, values).chunk(len(spec.errors))
+        for errors, (f_empty, *found) in zip(spec.errors, by_mode, strict=True):
             f_circuits = zip(circuits, found[::2], found[1::2], strict=True)
             for circuit, f_circuit, f_complement in f_circuits:
                 yield {

@@ -30,6 +30,7 @@ from dagster_project.interp.sequences import WINDOW, buckets
 from dagster_project.interp.sites import batch_of, final_hidden
 
 LOGITS = 1 << 24  # logits in memory at a time: 64 MiB, three times over in between
+ROWS = 512  # predictions at a time: with a small vocabulary their logits stay in a CPU's cache
 
 LOSSES = pl.Schema(
     {
@@ -62,7 +63,7 @@ class Scores(NamedTuple):
     """Of predictions, each [n]."""
 
     loss: Tensor  # float32, nats
-    rank: Tensor  # int64, tokens with a larger logit
+    rank: Tensor  # int32, tokens with a larger logit
     entropy: Tensor  # float32, nats
 
 
@@ -92,7 +93,7 @@ def losses(
 
 def score(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Scores:
     """Loss, rank and entropy of each prediction. hidden [n, d_model], targets [n]."""
-    rows = max(1, LOGITS // model.n_vocab)
+    rows = max(1, min(ROWS, LOGITS // model.n_vocab))
     parts = [
         _score_chunk(model, h, t)
         for h, t in zip(hidden.split(rows), targets.split(rows), strict=True)
@@ -104,8 +105,8 @@ def score(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Scores:
 def _score_chunk(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Scores:
     log_p = model.logits(hidden).float().log_softmax(-1)  # [n, vocabulary]
     chosen = log_p.gather(-1, targets[:, None])
-    rank = (log_p > chosen).sum(-1)
-    entropy = -(log_p.exp() * log_p).sum(-1)
+    rank = (log_p > chosen).sum(-1, dtype=torch.int32)
+    entropy = -log_p.exp().mul_(log_p).sum(-1)
     return Scores(-chosen[:, 0], rank, entropy)
 
 

@@ -21,7 +21,7 @@ def gradient_frame(found: Attribution, method: str, numbers: Sequence[int]) -> p
     numbers: of all the task's examples, in their order; the frame names examples by them.
     """
     row, pos = found.counted.nonzero(as_tuple=True)
-    example = np.asarray(numbers)[(row + found.first).cpu().numpy()]
+    example = np.asarray(numbers)[found.examples[row].cpu().numpy()]
     gradient = found.gradient[row, pos].float().cpu().numpy()
     columns = {
         "example": pl.Series(example, dtype=pl.UInt32),

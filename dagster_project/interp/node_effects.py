@@ -7,9 +7,9 @@ Decoding is affine, so f and ε enter the model only through x: ∂m/∂f = ḡ 
 (padding, BOS, tokens before the first one changed) keep their clean state all along the line.
 
 Cost per batch: one forward and backward of the model for all sites; for `ig`, per site and step
-one forward from that site on and one backward to it, steps stacked into the batch up to
-`batch_tokens`; then one encode of clean and patch per site. Memory: activations and gradients of
-all sites for one batch, and a block of one site's features.
+one forward from that site on and one backward to it, an example's steps stacked into one batch of
+`batch_tokens` where they fit; then one encode of clean and patch per site. Memory: activations
+and gradients of all sites for one batch, and a block of one site's features.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Attribution(NamedTuple):
     """One site in one batch of examples."""
 
     site: str
-    first: int  # number of the batch's first example
+    examples: Tensor  # [batch] numbers of the batch's examples
     counted: Tensor  # [batch, position] bool: where effects are taken
     gradient: Tensor  # ḡ [batch, position, d_model]
     nodes: Nodes
@@ -69,9 +69,13 @@ def attribute(
 ) -> Iterator[Attribution]:
     """Effects of all nodes, batch after batch of examples, and in each site after site.
 
-    bos_id: a token that does not count at position 0; None: every real token counts.
+    Batches go from short examples to long ones, so that there is little padding. bos_id: a token
+    that does not count at position 0; None: every real token counts.
     """
-    for first, part in examples.portions(batch_tokens):
+    order = examples.clean.lengths.argsort(stable=True)
+    stacked = spec.steps if spec.method == "ig" else 1
+    for first, part in examples.take(order).portions(batch_tokens // stacked):
+        numbers = order[first : first + len(part)]
         counted = part.counted(bos_id) & part.changed
         plain = gradients(model, part.clean, part.discovery_metric(), site_names(model.n_layers))
         patches = patch_states(model, part, list(dictionaries))
@@ -88,7 +92,8 @@ def attribute(
             nodes = project(dictionary, SiteState(clean, patch, gradient), counted)
             patched = metric_at(model, part, plain.activation, site, end, rows)
             total = nodes.effect.new_zeros(len(part)).index_add_(0, nodes.example, nodes.effect)
-            yield Attribution(site, first, counted, gradient, nodes, total, patched - plain.value)
+            change = patched - plain.value
+            yield Attribution(site, numbers, counted, gradient, nodes, total, change)
 
 
 class Line(NamedTuple):

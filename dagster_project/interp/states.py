@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary
+from dagster_project.interp.encoding import encode
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import activations, metric_from, parse_site
+from dagster_project.interp.sites import Batch, activations, at_last, metric_from, parse_site
 
 BLOCK = 1 << 24
 """Numbers of one intermediate tensor held at a time (64 MiB in float32)."""
@@ -43,11 +44,11 @@ class Change(NamedTuple):
 
 def change(dictionary: Dictionary, clean: Tensor, patch: Tensor | None) -> Change:
     """Δf and Δε of tokens with states x_c and x_p [token, d_model]."""
-    f_c = dictionary.encode(clean)
+    f_c = encode(dictionary, clean)
     e_c = clean - dictionary.decode(f_c)
     if patch is None:
         return Change(f_c, -f_c, -e_c)
-    f_p = dictionary.encode(patch)
+    f_p = encode(dictionary, patch)
     return Change(f_c, f_p - f_c, patch - dictionary.decode(f_p) - e_c)
 
 
@@ -88,12 +89,23 @@ def metric_at(
     """The discovery metric [n] of examples rows [n] when the site holds value [n, P, d_model].
 
     clean: states of the examples at `resid_i` of the layer below the site, and at `attn_i` for
-    `mlp_i`. Layers below the site are not computed.
+    `mlp_i`. Layers below the site are not computed; neither are, in the last layer, whose sites
+    reach the metric at their own position alone, positions that it does not read.
     """
     chosen = examples.take(rows)
-    metric = chosen.discovery_metric()
+    batch, metric = chosen.clean, chosen.discovery_metric()
     x = value.to(model.hf.dtype)
-    return metric_from(model, chosen.clean, metric, site, x, _below(clean, site, x, rows))
+    below = _below(clean, site, x, rows)
+    if parse_site(site).layer == model.n_layers - 1:
+        lengths = batch.lengths
+        x, below = _last(x, lengths), {s: _last(state, lengths) for s, state in below.items()}
+        batch = Batch(_last(batch.ids, lengths), torch.ones_like(lengths))
+    return metric_from(model, batch, metric, site, x, below)
+
+
+def _last(states: Tensor, lengths: Tensor) -> Tensor:
+    """[n, 1, ..] the last real position of [n, position, ..]."""
+    return at_last(states, lengths)[:, None]
 
 
 def _below(clean: States, site: str, value: Tensor, rows: Tensor) -> dict[str, Tensor]:

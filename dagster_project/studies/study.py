@@ -165,8 +165,8 @@ class TrainingSpec:
     """Numbers of features: the first so many must also explain the activation by themselves, so
     that they learn what activations share (Matryoshka dictionaries; Bussmann et al. 2025)."""
     nested_sites: Annotated[tuple[str, ...], Distinct()] = ()
-    """Sites of `nested`: those that depend on the token alone, where a dictionary wider than the
-    vocabulary would have a feature for each token and none for what tokens share."""
+    """Sites of `nested`: those that depend on little but the token, where a dictionary wider than
+    the vocabulary has features for single tokens and none for what tokens share."""
     nested_coefficient: NonNegative = 0.1
     """Weight of what each of these parts leaves unexplained."""
     seed: Seed = 0

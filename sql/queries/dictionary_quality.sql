@@ -1,7 +1,7 @@
 -- question: How good is each site's dictionary?
 -- grain: one row per (study, site), in forward order
 -- columns: layer (−1: embed); kind; n_features; l0 (features a token); fve; loss_increase in nats;
---   loss_recovered against mean ablation; alive: features that ever fire
+--   loss_recovered against mean ablation; dead_fraction; alive: features that ever fire
 with layered as (
     select *, coalesce(try_cast(split_part(site, '_', 2) as integer), -1) as layer
     from dictionaries
@@ -16,6 +16,7 @@ select
     fve,
     loss_increase,
     loss_recovered,
+    dead_fraction,
     round(n_features * (1 - dead_fraction))::integer as alive
 from layered
 order by study, layer, site

@@ -55,12 +55,13 @@ def test_means_by_distance_to_the_answer(tiny_neox: LanguageModel, paired: bool)
             for pos in range(length):
                 back = pos - length  # −1: the answer's own position
                 x = torch.stack([s[site][back] for s in states if len(s[site]) >= -back])
-                torch.testing.assert_close(
-                    found.features[row, pos].double(), exact.encode(x).mean(0), rtol=1e-5, atol=1e-5
-                )
-                torch.testing.assert_close(
-                    found.stream[row, pos].double(), x.mean(0), rtol=1e-5, atol=1e-5
-                )
+                f, at = exact.encode(x).mean(0), found.row[row, pos]
+                for got, expected in (
+                    (found.features, f),
+                    (found.decoded, exact.decode(f)),
+                    (found.stream, x.mean(0)),
+                ):
+                    torch.testing.assert_close(got[at].double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_bos_enters_no_mean(tiny_llama: LanguageModel) -> None:
@@ -71,7 +72,8 @@ def test_a_bos_enters_no_mean(tiny_llama: LanguageModel) -> None:
     values = ablation_values("mean", Task(tiny_llama, dictionaries, examples, 64, bos_id=1))
     slow = SlowModel.of(tiny_llama, dictionaries)
     first, second = slow.states([1, 7, 8]), slow.states([1, 9])
-    stream = values.at("embed", _rows(examples)).stream.double()
+    found = values.at("embed", _rows(examples))
+    stream = found.stream[found.row].double()
     torch.testing.assert_close(stream[0, 1], first["embed"][1])
     torch.testing.assert_close(stream[0, 2], (first["embed"][2] + second["embed"][1]) / 2)
 
@@ -90,15 +92,21 @@ def test_resampled_values_are_those_of_one_other_prompt(tiny_neox: LanguageModel
             states = slow.states(patch.ids[other[row], :n_source].tolist())[site]
             for pos in range(length):
                 x = states[max(pos - length + n_source, 0)]
-                torch.testing.assert_close(found.stream[row, pos].double(), x, rtol=1e-5, atol=1e-5)
-                torch.testing.assert_close(
-                    found.features[row, pos].double(), exact.encode(x), rtol=1e-5, atol=1e-5
-                )
+                f, at = exact.encode(x), found.row[row, pos]
+                for got, expected in (
+                    (found.features, f),
+                    (found.decoded, exact.decode(f)),
+                    (found.stream, x),
+                ):
+                    torch.testing.assert_close(got[at].double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_zero_is_no_feature_and_no_error(tiny_neox: LanguageModel) -> None:
     examples, dictionaries = random_pairs([3, 3]), random_dictionaries(tiny_neox)
     values = ablation_values("zero", Task(tiny_neox, dictionaries, examples, 64))
     found = values.at("mlp_1", _rows(examples))
+    assert found.row.tolist() == [[0]]
     assert not found.features.any()
-    assert found.stream[0, 0].equal(dictionaries["mlp_1"].bias)
+    bias = dictionaries["mlp_1"].bias
+    assert found.stream[0].equal(bias)
+    assert found.decoded[0].equal(bias)

@@ -35,7 +35,7 @@ def nodes() -> Nodes:
 def test_sum_adds_positions_then_takes_the_mean_of_examples() -> None:
     # feature 7: example 0: 1 − 3 = −2, example 1: 4, two examples without it: mean ½.
     # Σ|effect|: 4 and 4: mean 2. In example 1 alone no clean activation takes part: ¼.
-    frame = aggregate(per_example(nodes(), 0, "sum"), 4, 0.1, 0, 0)
+    frame = aggregate(per_example(nodes(), torch.arange(2), "sum"), 4, 0.1, 0, 0)
     assert frame["pos"].to_list() == [None, None]
     assert frame["feature"].to_list() == [-1, 7]
     assert frame["effect"].to_list() == [0.125, 0.5]
@@ -45,7 +45,7 @@ def test_sum_adds_positions_then_takes_the_mean_of_examples() -> None:
 
 
 def test_none_keeps_positions() -> None:
-    frame = aggregate(per_example(nodes(), 0, "none"), 4, 0.1, 0, 0)
+    frame = aggregate(per_example(nodes(), torch.arange(2), "none"), 4, 0.1, 0, 0)
     assert frame.select("pos", "feature", "effect", "abs_effect", "patch_only").rows() == [
         (0, 7, 0.25, 0.25, 0.0),
         (2, -1, 0.125, 0.125, 0.0),
@@ -58,7 +58,7 @@ def test_bootstrap_is_of_the_examples_of_each_node(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aggregation, "BLOCK", block)
-    effects = pl.concat([per_example(nodes(), first, "sum") for first in (0, 2)])
+    effects = pl.concat([per_example(nodes(), torch.arange(2) + first, "sum") for first in (0, 2)])
     frame = aggregate(effects, 4, 0.4, 64, 5)
     weights = resampling_weights(4, 64, 5)
     assert weights is not None
@@ -71,7 +71,7 @@ def test_bootstrap_is_of_the_examples_of_each_node(
 
 
 def test_no_effects_give_an_empty_frame() -> None:
-    empty = per_example(Nodes(*(column[:0] for column in nodes())), 0, "sum")
+    empty = per_example(Nodes(*(column[:0] for column in nodes())), torch.arange(2), "sum")
     frame = aggregate(empty, 4, 0.1, 8, 0)
     assert frame.is_empty()
     assert frame.schema["effect"] == pl.Float32

@@ -163,6 +163,23 @@ def test_the_auxiliary_loss_revives_dead_features(
         assert seen[-1].dead["embed"] == 0.5
 
 
+def test_nested_features_come_first_at_their_sites_alone() -> None:
+    spec = replace(SPEC, tokens=30_000, nested=(6,), nested_coefficient=4.0)
+    spec = replace(spec, nested_sites=("embed",))
+    found = train(["embed", "resid_0"], lambda start: planted_rounds(start, n_sites=2), spec)
+    x = next(planted_rounds(10**6))[0]
+
+    def explained(site: str) -> float:
+        """By the first six features alone."""
+        dictionary = found[site]
+        f = dictionary.encode(x)
+        f[:, 6:] = 0
+        error = (x - dictionary.decode(f)).square().sum()
+        return 1 - float(error / (x - x.mean(0)).square().sum())
+
+    assert explained("embed") > explained("resid_0") + 0.1
+
+
 def small_weights() -> Weights:
     random = torch.Generator().manual_seed(2)
     rows = torch.randn(6, 4, generator=random)
@@ -186,6 +203,9 @@ def test_loss_by_hand() -> None:
     # left: (0, 0), (0, −3), (−2, 0): 13. The error's mean is (−2/3, 0), its variance 4 − 4/3 + 2.
     found = loss(weights, x, 1, torch.tensor([False, True]))
     assert float(found.auxiliary) == pytest.approx(13 / (4 - 4 / 3 + 2))
+    # The first feature alone leaves (0, 1), (0, 3), (−2, −1): 1 + 9 + 5; both leave the 6.
+    found = loss(weights, x, 1, torch.tensor([False, False]), nested=(1, 2))
+    assert float(found.nested) == pytest.approx(15 / 16 + 6 / 16)
 
 
 def test_folding_keeps_what_the_dictionary_does() -> None:

@@ -8,13 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from dagster_project.interp import evaluation as module
 from dagster_project.interp.ablation import Rows, SiteValues, Task, Values, ablation_values
 from dagster_project.interp.dictionary import Activation, IdentityDictionary, SparseDictionary
 from dagster_project.interp.evaluation import (
     NOTHING,
+    Edit,
+    Kept,
     NodeSet,
     evaluate,
     metric_of_model,
+    metric_under,
     splice,
 )
 from dagster_project.interp.examples import Examples
@@ -45,43 +49,84 @@ def _some_nodes(sites: list[str], n_positions: int | None, seed: int = 0) -> Nod
     return NodeSet(nodes)
 
 
-def test_splice_by_hand() -> None:
-    # Two features in two dimensions: f = relu(x), x̂ = f + (1, 1). x = (3, −2): f = (3, 0),
-    # x̂ = (4, 1), ε = (−1, −3). Values: f_a = (10, 20), ε_a = (5, 7), a = x̂_a + ε_a = (16, 28).
+def _splice(x: Tensor, kept: NodeSet) -> list[float]:
+    # Two features in two dimensions: f = relu(x), x̂ = f + (1, 1). Values: f_a = (10, 20),
+    # x̂_a = (11, 21), ε_a = (5, 7), a = x̂_a + ε_a = (16, 28).
     eye, one = torch.eye(2), torch.ones(2)
     dictionary = SparseDictionary(eye, torch.zeros(2), eye, one)
-    x = torch.tensor([[[[3.0, -2.0]]]])
-    values = SiteValues(torch.tensor([[[10.0, 20.0]]]), torch.tensor([[[16.0, 28.0]]]))
+    held = ([[10.0, 20.0]], [[11.0, 21.0]], [[16.0, 28.0]])
+    values = SiteValues(torch.zeros(1, 1, dtype=torch.int64), *map(torch.tensor, held))
+    first = torch.zeros(1, dtype=torch.int64)
+    return splice(dictionary, x[None], kept.at("embed", 1), first, values, first)[0].tolist()
 
-    def spliced(features: list[bool], error: bool) -> list[float]:
-        kept = torch.tensor(features)[None, None, None]
-        found = splice(dictionary, x, kept, torch.tensor([[[[error]]]]), values)
-        return found[0, 0, 0].tolist()
 
-    assert spliced([True, True], error=True) == [3, -2]
-    assert spliced([False, False], error=False) == [16, 28]
-    assert spliced([True, False], error=True) == [3 + 1 - 1, 20 + 1 - 3]
-    assert spliced([False, True], error=False) == [10 + 1 + 5, 0 + 1 + 7]
+def test_splice_by_hand() -> None:
+    # x = (3, −2): f = (3, 0), x̂ = (4, 1), ε = (−1, −3). Each set in both ways of writing it.
+    x = torch.tensor([3.0, -2.0])
+    expected = {
+        (0, 1, -1): [3, -2],
+        (): [16, 28],
+        (0, -1): [3 + 1 - 1, 20 + 1 - 3],
+        (1,): [10 + 1 + 5, 0 + 1 + 7],
+        (-1,): [10 + 1 - 1, 20 + 1 - 3],
+        (0, 1): [3 + 1 + 5, 0 + 1 + 7],
+    }
+    for kept, spliced in expected.items():
+        left = [i for i in (0, 1, -1) if i not in kept]
+        for listed, complement in ((kept, False), (left, True)):
+            nodes = torch.tensor([[-1, i] for i in listed], dtype=torch.int64).view(-1, 2)
+            assert _splice(x, NodeSet({"embed": nodes}, complement)) == spliced
+
+
+def _mask(kept: Kept, n_features: int) -> tuple[Tensor, Tensor]:
+    """Kept features [position or 1, feature] and error nodes [position or 1], bool."""
+    features = torch.zeros(len(kept.listed), n_features, dtype=torch.bool)
+    features[:, kept.features] = kept.listed
+    return features ^ kept.complement, kept.errors
 
 
 def test_kept_nodes_and_their_complement() -> None:
     nodes = NodeSet({"embed": torch.tensor([[-1, 2], [-1, -1]])})
-    features, errors = nodes.keeps("embed", 3, 4)
+    features, errors = _mask(nodes.at("embed", 3), 4)
     assert features.tolist() == [[False, False, True, False]]
     assert errors.tolist() == [True]
-    features, errors = replace(nodes.others(), errors="keep").keeps("embed", 3, 4)
+    features, errors = _mask(replace(nodes.others(), errors="keep").at("embed", 3), 4)
     assert features.tolist() == [[True, True, False, True]]
     assert errors.tolist() == [True]
-    assert not replace(nodes, errors="remove").keeps("embed", 3, 4)[1].any()
-    assert NOTHING.others().keeps("mlp_0", 3, 4)[0].all()
-    assert not NOTHING.keeps("mlp_0", 3, 4)[0].any()
+    assert nodes.others().at("embed", 3).errors.tolist() == [False]
+    assert not replace(nodes, errors="remove").at("embed", 3).errors.any()
+    assert all(kept.all() for kept in _mask(NOTHING.others().at("mlp_0", 3), 4))
+    assert not any(kept.any() for kept in _mask(NOTHING.at("mlp_0", 3), 4))
 
 
 def test_kept_nodes_per_position() -> None:
     nodes = NodeSet({"embed": torch.tensor([[0, 1], [2, -1], [-1, 0]])})
-    features, errors = nodes.keeps("embed", 3, 2)
+    features, errors = _mask(nodes.at("embed", 3), 2)
     assert features.tolist() == [[True, True], [True, False], [True, False]]
     assert errors.tolist() == [False, False, True]
+
+
+def test_sets_that_are_the_same_are_evaluated_once(
+    tiny_neox: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples, dictionaries = random_pairs([3, 4]), random_dictionaries(tiny_neox)
+    task = Task(tiny_neox, dictionaries, examples, 64)
+    values = ablation_values("zero", task)
+    some = [_some_nodes(list(dictionaries), None, seed) for seed in range(2)]
+    no_error = NodeSet({"embed": torch.tensor([[-1, 3]])})
+    sets = [NOTHING, some[0], NodeSet({}), replace(some[0]), some[0].others(), no_error,
+            replace(no_error, errors="remove"), replace(no_error, errors="keep")]  # fmt: skip
+    given: list[int] = []
+
+    def counting(edit: Edit) -> Tensor:
+        given.append(len(edit.sets))
+        return metric_under(edit)
+
+    monkeypatch.setattr(module, "metric_under", counting)
+    found = evaluate(task, sets, values)
+    assert sum(given) == 5
+    alone = torch.cat([evaluate(task, [s], values) for s in sets])
+    torch.testing.assert_close(found, alone, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
@@ -155,9 +200,9 @@ def _slow_metric(
         f = dictionary.encode(x.clone())
         error = x - dictionary.decode(f)
         site_values = values.at(site, Rows(torch.tensor([row]), batch))
-        f_a = site_values.features[0].double()
-        error_a = site_values.stream[0].double() - dictionary.decode(f_a)
-        features, errors = kept.keeps(site, len(x), dictionary.n_features)
+        f_a = site_values.features[site_values.row[0]].double()
+        error_a = site_values.stream[site_values.row[0]].double() - dictionary.decode(f_a)
+        features, errors = _mask(kept.at(site, len(x)), dictionary.n_features)
         edited = dictionary.decode(torch.where(features, f, f_a))
         edited = edited + torch.where(errors[:, None], error, error_a)
         return torch.cat([x[:skip], edited[skip:]])

@@ -26,4 +26,4 @@ def test_rows_give_back_the_gradients(tiny_llama: LanguageModel) -> None:
     for a in found:
         n = a.counted.shape[1]
         expected = torch.where(a.counted[..., None], a.gradient, 0.0)[0]
-        torch.testing.assert_close(again[a.site][a.first, :n], expected)
+        torch.testing.assert_close(again[a.site][a.examples[0], :n], expected)

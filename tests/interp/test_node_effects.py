@@ -30,7 +30,7 @@ def dense(nodes: Nodes, n_features: int, shape: tuple[int, int]) -> Tensor:
 
 
 def run(
-    model: LanguageModel, examples: Examples, spec: NodeEffectsSpec, batch_tokens: int = 64
+    model: LanguageModel, examples: Examples, spec: NodeEffectsSpec, batch_tokens: int = 8192
 ) -> dict[str, Attribution]:
     dictionaries = spliced.random_dictionaries(model)
     return {a.site: a for a in attribute(model, dictionaries, examples, spec, batch_tokens)}
@@ -108,13 +108,13 @@ def test_unequal_lengths_give_what_each_example_gives_alone(
 ) -> None:
     clean = [[5, 17, 30, 41, 8], [9, 60, 22], [3, 4, 50, 6]]
     patch = [[5, 19, 30, 41, 8], [9, 61, 22], [30, 4, 50, 6]] if patched else None
-    together = run(double, make(clean, patch), NodeEffectsSpec(steps=2), 64)
+    together = run(double, make(clean, patch), NodeEffectsSpec(steps=2))
     examples = make(clean, patch)
     for i in range(3):
         alone = run(double, examples.rows(i, i + 1), NodeEffectsSpec(steps=2))
         for site, found in together.items():
             nodes = found.nodes
-            here = nodes.example == i
+            here = found.examples[nodes.example] == i
             own = Nodes(*(column[here] for column in nodes))._replace(
                 example=torch.zeros(int(here.sum()), dtype=torch.int64)
             )
@@ -132,9 +132,9 @@ def test_portions_and_blocks_change_nothing(
     whole = run(model, examples, spec, 1000)
     monkeypatch.setattr(states, "BLOCK", 60)
     parts = [*attribute(model, spliced.random_dictionaries(model), examples, spec, 5)]
-    assert [a.first for a in parts if a.site == "embed"] == [0, 1]
+    assert [a.examples.tolist() for a in parts if a.site == "embed"] == [[0], [1]]
     for a in parts:
-        expected = dense(whole[a.site].nodes, 24, (2, 5))[a.first]
+        expected = dense(whole[a.site].nodes, 24, (2, 5))[a.examples[0]]
         torch.testing.assert_close(dense(a.nodes, 24, (1, 5))[0], expected, rtol=1e-9, atol=1e-12)
 
 
@@ -159,7 +159,7 @@ def test_bos_keeps_its_clean_state(tiny_llama: LanguageModel) -> None:
     examples = make([[1, 17, 30], [1, 60, 22]], None)
     dictionaries = spliced.random_dictionaries(model)
     plain = spliced.metric(model, examples, {})
-    for a in attribute(model, dictionaries, examples, NodeEffectsSpec(), 64, bos_id=1):
+    for a in attribute(model, dictionaries, examples, NodeEffectsSpec(), 8192, bos_id=1):
         assert not (a.nodes.pos == 0).any()
         clean = spliced.states(model, examples.clean.ids, [a.site])[a.site]
         end = torch.where(a.counted[..., None], dictionaries[a.site].bias, clean)
@@ -171,8 +171,8 @@ def test_identity_has_no_error_nodes_and_the_same_total(tiny_neox: LanguageModel
     model, examples = spliced.in_float64(tiny_neox), make(CLEAN, PATCH)
     neurons = {"resid_0": IdentityDictionary(model.d_model, dtype=torch.float64)}
     features = {"resid_0": spliced.random_dictionaries(model)["resid_0"]}
-    (a,) = attribute(model, neurons, examples, NodeEffectsSpec(), 64)
-    (b,) = attribute(model, features, examples, NodeEffectsSpec(), 64)
+    (a,) = attribute(model, neurons, examples, NodeEffectsSpec(), 8192)
+    (b,) = attribute(model, features, examples, NodeEffectsSpec(), 8192)
     assert (a.nodes.feature >= 0).all()
     torch.testing.assert_close(a.total, b.total, rtol=1e-8, atol=1e-10)
 
@@ -180,7 +180,7 @@ def test_identity_has_no_error_nodes_and_the_same_total(tiny_neox: LanguageModel
 def test_patch_only_marks_features_that_are_off_in_the_clean_run(tiny_neox: LanguageModel) -> None:
     model, examples = spliced.in_float64(tiny_neox), make(CLEAN, PATCH)
     dictionary = spliced.random_dictionaries(model)["mlp_0"]
-    (found,) = attribute(model, {"mlp_0": dictionary}, examples, NodeEffectsSpec(), 64)
+    (found,) = attribute(model, {"mlp_0": dictionary}, examples, NodeEffectsSpec(), 8192)
     nodes, f_c = (
         found.nodes,
         dictionary.encode(spliced.states(model, examples.clean.ids, ["mlp_0"])["mlp_0"]),
@@ -194,7 +194,7 @@ def test_patch_only_marks_features_that_are_off_in_the_clean_run(tiny_neox: Lang
 
 def test_weights_need_no_gradient_and_the_tape_is_empty(tiny_neox: LanguageModel) -> None:
     for found in attribute(
-        tiny_neox, {"resid_1": IdentityDictionary(16)}, make(CLEAN, PATCH), NodeEffectsSpec(), 64
+        tiny_neox, {"resid_1": IdentityDictionary(16)}, make(CLEAN, PATCH), NodeEffectsSpec(), 8192
     ):
         assert not found.gradient.requires_grad
         assert not found.nodes.effect.requires_grad

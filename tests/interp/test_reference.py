@@ -63,7 +63,7 @@ class Reference(NamedTuple):
 
     def attribute(self, metric: str, method: str) -> dict[str, Attribution]:
         spec = NodeEffectsSpec(method="ig" if method == "ig" else "attrib", rule="left", steps=10)
-        found = attribute(self.model, self.dictionaries, self.examples(metric), spec, 256)
+        found = attribute(self.model, self.dictionaries, self.examples(metric), spec, 4096)
         return {a.site: a for a in found}
 
 
@@ -131,7 +131,9 @@ def test_aggregated_nodes(reference: Reference, metric: str, aggregation: Aggreg
         key = f"{metric}/circuit_{aggregation}"
         if f"{key}/node_act/{site}" not in reference.expected:
             continue
-        table = aggregate(per_example(found.nodes, 0, aggregation), SHAPE[0], 0.1, 0, 0)
+        table = aggregate(
+            per_example(found.nodes, found.examples, aggregation), SHAPE[0], 0.1, 0, 0
+        )
         got = torch.zeros(SHAPE[1], N_FEATURES + 1)
         pos = table["pos"].fill_null(0).cast(pl.Int64).to_torch()
         got[pos, table["feature"].cast(pl.Int64).to_torch()] = table["effect"].to_torch()

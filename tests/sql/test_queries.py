@@ -46,6 +46,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
 
 
 ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
+    "study_overview": (  # excess: −0.5 + 3 + 1 + 0 nats of four tokens
+        "documents, subsets, shards, tokens, predicted, mean_loss, top_share, rules, excess, "
+        "n_layers, d_model, sites, n_features, contexts, tasks",
+        [(3, 2, 1, None, 5, 2.01, 0.4, 2, 0.875, 2, 0, 3, 24, 4, None)],
+    ),
     "loss_by_subset": (
         "pile_set_name, documents, tokens, mean_loss, bits_per_char, top_share",
         [

@@ -1,0 +1,66 @@
+-- question: What does a study consist of, and how well does its model predict its corpus?
+-- grain: one row per study
+-- columns: documents, subsets and shards of the corpus; tokens; predicted: those with a loss;
+--   mean_loss in nats; top_share: predictions in which it was the model's first choice;
+--   rules: known (skill, slot) in the corpus; excess: of all pieces whose surprisal is known, loss
+--   less surprisal, in nats a token; n_layers, d_model and sites with a dictionary; n_features;
+--   contexts; tasks with a circuit
+with corpora as (
+    select study, count(*) as documents, count(distinct pile_set_name) as subsets,
+        count(distinct shard) as shards
+    from documents
+    group by study
+),
+texts as (
+    select study, count(*) as tokens
+    from tokens
+    group by study
+),
+predictions as (
+    select study, count(*) as predicted, avg(loss) as mean_loss,
+        count(*) filter (where rank = 0) / count(*) as top_share,
+        count(distinct (skill, slot)) filter (where skill is not null) as rules,
+        avg(loss - surprisal) filter (where surprisal is not null) as excess
+    from losses
+    group by study
+),
+models as (
+    select study, count(*) filter (where starts_with(site, 'resid_')) as n_layers,
+        max(d_model) as d_model, count(*) as sites, sum(n_features)::bigint as n_features
+    from dictionaries
+    group by study
+),
+chosen as (
+    select study, count(*) as contexts
+    from contexts
+    group by study
+),
+circuits_made as (
+    select study, count(distinct task) as tasks
+    from circuits
+    group by study
+)
+select
+    study,
+    documents,
+    subsets,
+    shards,
+    tokens,
+    predicted,
+    mean_loss,
+    top_share,
+    rules,
+    excess,
+    n_layers,
+    d_model,
+    sites,
+    n_features,
+    contexts,
+    tasks
+from corpora
+full join texts using (study)
+full join predictions using (study)
+full join models using (study)
+full join chosen using (study)
+full join circuits_made using (study)
+order by study
