@@ -79,7 +79,7 @@ def test_each_bar_reads_its_own_figure() -> None:
     found = copy.deepcopy(excellent())
     next(r for r in found["rules"] if r["skill"] == "html")["excess"] = 0.06
     found["dictionaries"][1]["loss_increase"] = 0.03  # of a stream: less than its 0.04
-    found["dictionaries"][0]["dead_fraction"] = 0.06
+    found["dictionaries"][0]["dead_fraction"] = 0.2
     row = next(r for r in found["faithfulness"] if r["task"] == "rc" and r["value"] == 200)
     row["neurons"] = 0.95
     verdicts = {bar.name: judged(bar, bar.figure(found))[0] for bar in BARS}
