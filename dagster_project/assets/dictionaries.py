@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dagster_project.interp.dictionary import Dictionary
     from dagster_project.interp.dictionary_training import Progress
 
-DOC = """Makes the study's dictionaries ready: TopK dictionaries trained on the corpus's tokens
+DOC = """Makes the study's dictionaries ready: BatchTopK dictionaries trained on the corpus's tokens
 (all but the last `held_out_tokens`), those that the package ships, a folder or hub repository in a
 known layout, or neurons.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dagster_project.interp.dictionary_training import Progress
     from dagster_project.interp.model import LanguageModel
 
-DOC = """Trains a TopK dictionary for each site of the shipped model on generated documents, and
+DOC = """Trains a BatchTopK dictionary for each site of the shipped model on generated documents, and
 measures them, as they are stored in float16, on documents of another seed: L0, variance explained,
 increase of the loss, dead features, in `figures.json` beside them.
 

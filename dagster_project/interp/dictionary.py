@@ -57,7 +57,7 @@ class SparseDictionary:
     b_dec: Tensor  # [d_model]
     activation: Activation = "relu"
     k: int = 0  # topk
-    threshold: Tensor | None = None  # jumprelu: [n_features] or one number
+    threshold: Tensor | float | None = None  # jumprelu: [n_features] or one number
 
     @property
     def d_model(self) -> int:
@@ -75,6 +75,8 @@ class SparseDictionary:
         pre = torch.nn.functional.linear(x, self.W_enc, self.b_enc)
         if self.activation == "jumprelu":
             assert self.threshold is not None
+            if isinstance(self.threshold, float):  # in one pass
+                return torch.nn.functional.threshold_(pre, self.threshold, 0.0)
             return pre * (pre > self.threshold)
         f = pre.relu_()
         if self.activation == "topk":

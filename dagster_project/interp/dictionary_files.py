@@ -21,6 +21,7 @@ from typing import cast, get_args
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from dagster_project.interp.dictionary import Activation, IdentityDictionary, SparseDictionary
 from dagster_project.interp.dictionary_checks import (
@@ -69,7 +70,7 @@ def _moved(
         b_enc=dictionary.b_enc.to(device, dtype),
         W_dec=dictionary.W_dec.to(device, dtype),
         b_dec=dictionary.b_dec.to(device, dtype),
-        threshold=None if threshold is None else threshold.to(device, dtype),
+        threshold=threshold.to(device, dtype) if isinstance(threshold, Tensor) else threshold,
     )
 
 
@@ -97,6 +98,8 @@ def save(dictionary: SparseDictionary, folder: Path, about: Mapping[str, object]
     """Write our form; `about` (how it was trained, …) goes into config.json for the reader."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {n: getattr(dictionary, n) for n in _SIDES if getattr(dictionary, n) is not None}
+    if isinstance(dictionary.threshold, float):
+        tensors["threshold"] = torch.full((dictionary.n_features,), dictionary.threshold)
     temporary = folder / f"{WEIGHTS}.{os.getpid()}.tmp"
     save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, temporary)
     temporary.replace(folder / WEIGHTS)
@@ -127,8 +130,17 @@ def load(folder: Path, d_model: int) -> SparseDictionary:
         raise DictionaryError(folder / WEIGHTS, "a safetensors file", error) from error
     keys = [n for n in _SIDES if n != "threshold" or activation == "jumprelu"]
     check_tensors(folder / WEIGHTS, tensors, {n: _SIDES[n] for n in keys}, d_model)
-    dictionary = SparseDictionary(**tensors, activation=cast(Activation, activation), k=k)
+    threshold = _number_if_one(tensors.pop("threshold", None))
+    kind = cast(Activation, activation)
+    dictionary = SparseDictionary(**tensors, activation=kind, k=k, threshold=threshold)
     return checked_k(file, dictionary)
+
+
+def _number_if_one(threshold: Tensor | None) -> Tensor | float | None:
+    """What all features have in common, where they do."""
+    if threshold is None or (threshold != threshold[0]).any():
+        return threshold
+    return float(threshold[0])
 
 
 def identities(

@@ -1,16 +1,20 @@
-"""TopK dictionaries for all sites at once, after Gao et al. 2024, "Scaling and evaluating sparse
-autoencoders".
+"""Dictionaries for all sites at once, after Gao et al. 2024, "Scaling and evaluating sparse
+autoencoders", and Bussmann et al. 2024, "BatchTopK sparse autoencoders".
 
 Activations are centred at their geometric median and scaled to mean norm √d (both from the first
-round); there each site learns f = TopK(ReLU(x W_encᵀ + b_enc)), x̂ = f W_dec + b_dec; centre and
-scale are folded into the weights at the end. Loss: the fraction of variance unexplained, plus the
-same of a reconstruction of the error by the d/2 strongest *dead* features, which revives them
-(their section 2.4). Where the spec asks for it, the first features must also do alone (`nested`;
-Bussmann et al. 2025, "Learning multi-level features with Matryoshka sparse autoencoders"). Decoder
-rows stay at norm 1: the gradient along a row is removed, and rows are
+round); there each site learns f = BatchTopK(ReLU(x W_encᵀ + b_enc)), x̂ = f W_dec + b_dec: of a
+batch the k strongest activations a token are kept, many of one token and few of another. The
+running mean of the least that is kept becomes the threshold of a JumpReLU, which encodes each token
+by itself. Centre and scale are folded into the weights at the end.
+
+Loss: the fraction of variance unexplained, plus the same of a reconstruction of the error by the
+d/2 strongest *dead* features, which revives them (Gao et al., section 2.4); dead is what has not
+been above the threshold for long. Where the spec asks for it, the first features must also do alone
+(`nested`; Bussmann et al. 2025, "Learning multi-level features with Matryoshka sparse
+autoencoders"). Decoder rows stay at norm 1: the gradient along a row is removed, and rows are
 rescaled after each Adam step. The encoder starts as the decoder's transpose.
 
-Cost: 10 · F · d FLOPs a token and site, and finding the k-th largest of F. Many small steps do
+Cost: 10 · F · d FLOPs a token and site, and finding the least that is kept. Many small steps do
 better than few large ones. Deterministic, given the rounds: what is random follows from the seed
 and the number of the round, and a checkpoint after a round holds the rest, so that a training
 that was killed ends with the same bytes as one that was not.
@@ -42,6 +46,8 @@ from dagster_project.interp.training_state import (
 )
 from dagster_project.studies.study import TrainingSpec
 
+THRESHOLD_RATE = 0.01  # weight of a step in the running mean
+
 Rounds = Callable[[int], Iterator[Tensor]]  # first round -> rounds [site, tokens, d_model]
 
 
@@ -70,7 +76,7 @@ def train(
     checkpoint: Checkpoint | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, SparseDictionary]:
-    """A TopK dictionary for each site, trained on spec.tokens tokens of the rounds."""
+    """A dictionary for each site, trained on spec.tokens tokens of the rounds."""
     state = checkpoint and load_state(checkpoint.file, checkpoint.version, sites, device)
     steps = math.ceil(spec.tokens / spec.batch)
     saved = time.monotonic()
@@ -84,7 +90,7 @@ def train(
             save_state(state, checkpoint.file, checkpoint.version)
             saved = time.monotonic()
     return {
-        site: fold(here.weights.detached(), here.centre, here.scale, spec.k)
+        site: fold(here.weights.detached(), here.centre, here.scale, here.threshold)
         for site, here in state.sites.items()
     }
 
@@ -145,7 +151,8 @@ def _train_site(
 def _step(site: SiteState, x: Tensor, rate: float, spec: TrainingSpec) -> Tensor:
     """One step on x [batch, d_model]; -> unexplained share."""
     weights = site.weights
-    result = loss(weights, x, spec.k, site.silent >= spec.dead_after, spec.nested)
+    dead = site.silent >= spec.dead_after
+    result = loss(weights, x, spec.k, site.threshold, dead, spec.nested)
     total = result.unexplained + spec.aux_coefficient * result.auxiliary
     total = total + spec.nested_coefficient * result.nested
     gradients = torch.autograd.grad(total, weights)  # nnsight's backward() parses the caller
@@ -158,6 +165,7 @@ def _step(site: SiteState, x: Tensor, rate: float, spec: TrainingSpec) -> Tensor
     _normalise(weights.W_dec)
     site.silent += len(x)
     site.silent[result.fired] = 0
+    site.threshold.lerp_(result.least, THRESHOLD_RATE)
     return result.unexplained.detach()
 
 
@@ -167,24 +175,24 @@ class Loss(NamedTuple):
     unexplained: Tensor  # ‖x − x̂‖² / ‖x − mean‖²
     auxiliary: Tensor  # the same of the error by dead features; 0 without any
     nested: Tensor  # the same by the first features alone, summed over the parts; 0 without any
-    fired: Tensor  # [n_features] bool: above 0 on some token
+    fired: Tensor  # [n_features] bool: above the threshold on some token
+    least: Tensor  # [] the least activation that is kept
 
 
-def loss(weights: Weights, x: Tensor, k: int, dead: Tensor, nested: Sequence[int] = ()) -> Loss:
-    """Reconstruction and auxiliary losses of x [batch, d_model]; dead [n_features] bool."""
+def loss(
+    weights: Weights, x: Tensor, k: int, threshold: Tensor, dead: Tensor, nested: Sequence[int] = ()
+) -> Loss:
+    """Losses of x [batch, d_model] by the k · batch strongest features; dead [n_features] bool."""
     pre = torch.nn.functional.linear(x, weights.W_enc, weights.b_enc)
-    f = strongest(pre, k)
+    least = kth_largest(pre.detach().flatten(), k * len(pre))[0]
+    least = least.clamp_min(torch.finfo(pre.dtype).tiny)
+    f = torch.where(pre >= least, pre, 0.0)
     error = x - (f @ weights.W_dec + weights.b_dec)
     auxiliary = _auxiliary(weights, pre, error.detach(), dead)
     parts = [_share(x - (f[:, :n] @ weights.W_dec[:n] + weights.b_dec), x) for n in nested]
     summed = torch.stack(parts).sum() if parts else error.new_zeros(())
-    return Loss(_share(error, x), auxiliary, summed, f.detach().amax(0) > 0)
-
-
-def strongest(pre: Tensor, k: int) -> Tensor:
-    """pre [.., n_features] where positive and among the row's k largest (with ties), else 0."""
-    least = kth_largest(pre.detach(), k).clamp_min(torch.finfo(pre.dtype).tiny)
-    return torch.where(pre >= least, pre, 0.0)
+    fired = f.detach().amax(0) > threshold
+    return Loss(_share(error, x), auxiliary, summed, fired, least)
 
 
 def kth_largest(values: Tensor, k: int) -> Tensor:
@@ -229,15 +237,15 @@ def peak_rate(spec: TrainingSpec, d_model: int) -> float:
     return spec.learning_rate * math.sqrt(512 / (spec.expansion * d_model))
 
 
-def fold(weights: Weights, centre: Tensor, scale: float, k: int) -> SparseDictionary:
+def fold(weights: Weights, centre: Tensor, scale: float, threshold: Tensor) -> SparseDictionary:
     """The dictionary of the activations as they are: features are 1/scale times as large."""
     return SparseDictionary(
         W_enc=weights.W_enc,
         b_enc=weights.b_enc / scale - weights.W_enc @ centre,
         W_dec=weights.W_dec,
         b_dec=weights.b_dec / scale + centre,
-        activation="topk",
-        k=k,
+        activation="jumprelu",
+        threshold=float(threshold) / scale,
     )
 
 

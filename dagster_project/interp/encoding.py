@@ -63,7 +63,7 @@ def encode_some(
 def _only(dictionary: SparseDictionary, features: Tensor) -> SparseDictionary:
     """The dictionary without its other features."""
     threshold = dictionary.threshold
-    if threshold is not None and threshold.numel() > 1:
+    if isinstance(threshold, Tensor):
         threshold = threshold[features]
     return replace(
         dictionary,

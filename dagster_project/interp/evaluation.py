@@ -140,11 +140,10 @@ class Edit:
         dictionary = self.task.dictionaries[site]
         edited = x.clone().unflatten(0, (len(self.sets), -1))  # [set, example, position, d_model]
         here = self._edited(site)
-        pos = here.nonzero()[:, 1]
         values = self.values.at(site, Rows(self.rows, self.task.examples.clean))
-        row = values.row.expand(here.shape)[here]
+        held = Held.of(values, values.row.expand(here.shape)[here], here.nonzero()[:, 1])
         tokens = [
-            splice(dictionary, own, kept[site], pos, values, row)
+            splice(dictionary, own, kept[site], held)
             for own, kept in zip(edited[:, here].to(values.stream), self.sets, strict=True)
         ]
         edited[:, here] = torch.stack(tokens).to(x)
@@ -160,25 +159,39 @@ class Edit:
         return counted & (here == examples.clean.lengths[:, None] - 1)
 
 
-def splice(
-    dictionary: Dictionary, x: Tensor, kept: Kept, pos: Tensor, values: SiteValues, row: Tensor
-) -> Tensor:
-    """x' [token, d_model] of x, at positions pos and with rows of values [token]."""
-    at = pos if len(kept.errors) > 1 else torch.zeros_like(pos)
-    edited = x.where(kept.errors[at, None], values.stream[row])
-    token = (kept.listed.any(1) | kept.apart)[at].nonzero()[:, 0]
-    if len(token):
-        moved = _moved(dictionary, x[token], kept, at[token], values, row[token])
-        edited.index_add_(0, token, moved)
+class Held(NamedTuple):
+    """What ablated nodes hold at one site's tokens."""
+
+    pos: Tensor  # [token] positions
+    row: Tensor  # [token] rows of features
+    features: Tensor  # f_a [row, feature]
+    decoded: Tensor  # x̂_a [token, d_model]
+    stream: Tensor  # a [token, d_model]
+
+    @classmethod
+    def of(cls, values: SiteValues, row: Tensor, pos: Tensor) -> Held:
+        return cls(pos, row, values.features, values.decoded[row], values.stream[row])
+
+
+def splice(dictionary: Dictionary, x: Tensor, kept: Kept, held: Held) -> Tensor:
+    """x' [token, d_model] of x."""
+    at = held.pos if len(kept.errors) > 1 else torch.zeros_like(held.pos)
+    edited = x.where(kept.errors[at, None], held.stream)
+    moving = (kept.listed.any(1) | kept.apart)[at]
+    if moving.all():
+        return edited.add_(_moved(dictionary, x, kept, at, held))
+    if moving.any():
+        part = Held(
+            held.pos[moving], held.row[moving], held.features, held.decoded[moving], held.stream
+        )
+        edited[moving] += _moved(dictionary, x[moving], kept, at[moving], part)
     return edited
 
 
-def _moved(
-    dictionary: Dictionary, x: Tensor, kept: Kept, at: Tensor, values: SiteValues, row: Tensor
-) -> Tensor:
-    """x' less its first term, at rows of kept and of values [token]."""
+def _moved(dictionary: Dictionary, x: Tensor, kept: Kept, at: Tensor, held: Held) -> Tensor:
+    """x' less its first term, at rows of kept [token]."""
     found = encode_some(dictionary, x, kept.features, decoded=bool(kept.apart.any()))
-    change = found.features - values.features[:, kept.features][row]
+    change = found.features - held.features[:, kept.features][held.row]
     if len(kept.listed) > 1:
         change *= kept.listed[at]
     moved = change @ dictionary.decoder_rows(kept.features)
@@ -186,7 +199,7 @@ def _moved(
         moved.neg_()
     if found.decoded is not None:
         sign = int(kept.complement) - kept.errors.to(moved)
-        moved.addcmul_(sign[at, None], found.decoded - values.decoded[row])
+        moved.addcmul_(sign[at, None], found.decoded - held.decoded)
     return moved
 
 

@@ -34,15 +34,10 @@ class Circuit(NamedTuple):
         """The nodes as index tensors by site."""
         if self.nodes is None:
             return NodeSet({}, complement=True)
-        filled = self.nodes.with_columns(pl.col("pos").cast(pl.Int64).fill_null(-1))
-        groups = filled.group_by("site", maintain_order=True)
-        columns = ["pos", "feature"]
-        return NodeSet(
-            {
-                str(site): torch.from_numpy(rows.select(columns).to_numpy().astype(np.int64))
-                for (site,), rows in groups
-            }
-        )
+        places = self.nodes.select(pl.col("pos").fill_null(-1), "feature")
+        rows = torch.from_numpy(places.cast(pl.Int64).to_numpy(writable=True))
+        sites = self.nodes["site"].to_numpy()
+        return NodeSet({str(s): rows[torch.from_numpy(sites == s)] for s in np.unique(sites)})
 
 
 def ranked(effects: pl.DataFrame, sites: Sequence[str]) -> pl.DataFrame:

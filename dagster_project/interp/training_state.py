@@ -43,7 +43,8 @@ class SiteState:
     weights: Weights
     centre: Tensor  # [d_model] what is subtracted from x first
     scale: float  # (x − centre) · scale has mean norm √d
-    silent: Tensor  # [n_features] int64, tokens since a feature fired
+    silent: Tensor  # [n_features] int64, tokens since a feature was above the threshold
+    threshold: Tensor  # [] running mean of the least activation that a batch keeps
     optimizer: torch.optim.Adam
 
 
@@ -66,7 +67,8 @@ def _new_site(x: Tensor, spec: TrainingSpec, index: int) -> SiteState:
     centre, n_features = geometric_median(x), spec.expansion * x.shape[-1]
     weights = _initial(n_features, x, spec.seed * 1000 + index)
     silent = torch.zeros(n_features, dtype=torch.int64, device=x.device)
-    return SiteState(weights, centre, _scale(x - centre), silent, _adam(weights))
+    threshold = centre.new_zeros(())
+    return SiteState(weights, centre, _scale(x - centre), silent, threshold, _adam(weights))
 
 
 def geometric_median(x: Tensor, iterations: int = 50) -> Tensor:
@@ -119,7 +121,7 @@ def load_state(
 
 def _tensors(here: SiteState) -> dict[str, Tensor]:
     """All of a site's state that are tensors, by name."""
-    found = {"silent": here.silent, "centre": here.centre}
+    found = {"silent": here.silent, "threshold": here.threshold, "centre": here.centre}
     for name, weight in here.weights._asdict().items():
         found[name] = weight.detach()
         for moment in ("exp_avg", "exp_avg_sq"):
@@ -137,7 +139,9 @@ def _restored(tensors: dict[str, Tensor], scale: float, step: int) -> SiteState:
             "exp_avg": tensors[f"{name}/exp_avg"],
             "exp_avg_sq": tensors[f"{name}/exp_avg_sq"],
         }
-    return SiteState(weights, tensors["centre"], scale, tensors["silent"], optimizer)
+    return SiteState(
+        weights, tensors["centre"], scale, tensors["silent"], tensors["threshold"], optimizer
+    )
 
 
 def _scale(x: Tensor) -> float:

@@ -149,7 +149,7 @@ class TrainingSpec:
     expansion: Count = 8
     """Features per model dimension."""
     k: Count = 16
-    """Features kept per token (TopK)."""
+    """Features kept per token, on average (BatchTopK)."""
     tokens: Count = 1_000_000
     """Tokens trained on for each site (the corpus is repeated when shorter)."""
     batch: Count = 256

@@ -93,7 +93,7 @@ def test_trained_dictionaries_are_stored_and_measured(study: Study, lake: Lake) 
     assert passed(measured)
     rows = lake.scan("dictionaries", study=study.name).collect()
     assert sorted(rows["site"]) == sites
-    assert set(rows["kind"]) == {"topk"}
+    assert set(rows["kind"]) == {"jumprelu"}
     assert set(rows["source"]) == {"train"}
     assert rows["fve"].min() > 0.5  # type: ignore[operator]  # a number
     assert rows["l0"].max() <= 4  # type: ignore[operator]

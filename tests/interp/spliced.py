@@ -91,7 +91,7 @@ def permuted(dictionary: Dictionary, order: Tensor) -> SparseDictionary:
         dictionary.b_dec,
         dictionary.activation,
         dictionary.k,
-        None if threshold is None else threshold[order],
+        threshold[order] if isinstance(threshold, Tensor) else threshold,
     )
 
 

@@ -62,7 +62,7 @@ def sparse(
         b_dec=draw(d_model) / 10,
         activation=activation,
         k=5,
-        threshold=torch.tensor(0.4),
+        threshold=0.4,
     )
 
 

@@ -247,7 +247,8 @@ def examples() -> Iterator[SparseDictionary]:
     )
     yield relu
     yield replace(relu, activation="topk", k=2)
-    yield replace(relu, activation="jumprelu", threshold=torch.full((5,), 0.3))
+    yield replace(relu, activation="jumprelu", threshold=torch.arange(5) / 10)
+    yield replace(relu, activation="jumprelu", threshold=0.3)
 
 
 @pytest.mark.parametrize("dictionary", examples(), ids=lambda d: d.activation)
@@ -258,6 +259,7 @@ def test_what_is_saved_comes_back(tmp_path: Path, dictionary: SparseDictionary) 
     assert torch.equal(found.encode(x), dictionary.encode(x))
     assert torch.equal(found.decode(found.encode(x)), dictionary.decode(dictionary.encode(x)))
     assert (found.activation, found.k) == (dictionary.activation, dictionary.k)
+    assert type(found.threshold) is type(dictionary.threshold)
     assert not list(tmp_path.rglob("*.tmp"))
 
 

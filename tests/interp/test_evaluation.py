@@ -15,6 +15,7 @@ from dagster_project.interp.evaluation import (
     NOTHING,
     Edit,
     Kept,
+    Held,
     NodeSet,
     evaluate,
     metric_of_model,
@@ -57,7 +58,8 @@ def _splice(x: Tensor, kept: NodeSet) -> list[float]:
     held = ([[10.0, 20.0]], [[11.0, 21.0]], [[16.0, 28.0]])
     values = SiteValues(torch.zeros(1, 1, dtype=torch.int64), *map(torch.tensor, held))
     first = torch.zeros(1, dtype=torch.int64)
-    return splice(dictionary, x[None], kept.at("embed", 1), first, values, first)[0].tolist()
+    held = Held.of(values, first, first)
+    return splice(dictionary, x[None], kept.at("embed", 1), held)[0].tolist()
 
 
 def test_splice_by_hand() -> None:
