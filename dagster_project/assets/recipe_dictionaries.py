@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from dagster_project.interp.dictionary_training import Progress
     from dagster_project.interp.model import LanguageModel
 
-DOC = """Trains a BatchTopK dictionary for each site of the shipped model on generated documents, and
-measures them, as they are stored in float16, on documents of another seed: L0, variance explained,
-increase of the loss, dead features, in `figures.json` beside them.
+DOC = """Trains a BatchTopK dictionary for each site of the shipped model on generated documents,
+and measures them, as they are stored in float16, on documents of another seed: L0, variance
+explained, increase of the loss, dead features, in `figures.json` beside them.
 
 Lies in the lake's `_recipe` folder by data version. A training that was killed goes on from its
 last checkpoint. Cost: about 10 minutes on two cores for 2M tokens."""

@@ -76,7 +76,7 @@ class SparseDictionary:
         if self.activation == "jumprelu":
             assert self.threshold is not None
             if isinstance(self.threshold, float):  # in one pass
-                return torch.nn.functional.threshold_(pre, self.threshold, 0.0)
+                return torch.threshold_(pre, self.threshold, 0.0)
             return pre * (pre > self.threshold)
         f = pre.relu_()
         if self.activation == "topk":

@@ -14,8 +14,8 @@ from dagster_project.interp.dictionary import Activation, IdentityDictionary, Sp
 from dagster_project.interp.evaluation import (
     NOTHING,
     Edit,
-    Kept,
     Held,
+    Kept,
     NodeSet,
     evaluate,
     metric_of_model,
@@ -55,8 +55,8 @@ def _splice(x: Tensor, kept: NodeSet) -> list[float]:
     # x̂_a = (11, 21), ε_a = (5, 7), a = x̂_a + ε_a = (16, 28).
     eye, one = torch.eye(2), torch.ones(2)
     dictionary = SparseDictionary(eye, torch.zeros(2), eye, one)
-    held = ([[10.0, 20.0]], [[11.0, 21.0]], [[16.0, 28.0]])
-    values = SiteValues(torch.zeros(1, 1, dtype=torch.int64), *map(torch.tensor, held))
+    numbers = ([[10.0, 20.0]], [[11.0, 21.0]], [[16.0, 28.0]])
+    values = SiteValues(torch.zeros(1, 1, dtype=torch.int64), *map(torch.tensor, numbers))
     first = torch.zeros(1, dtype=torch.int64)
     held = Held.of(values, first, first)
     return splice(dictionary, x[None], kept.at("embed", 1), held)[0].tolist()
