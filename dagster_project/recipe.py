@@ -9,11 +9,12 @@ puts the result into a folder, by default where the package keeps its own.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,7 @@ from rich.console import Console
 
 from dagster_project.assets.flow import GROUPS, RECIPE
 from dagster_project.assets.recipe_folder import made, recipe_of
+from dagster_project.embedded.corpus import VERSION
 from dagster_project.history import history
 from dagster_project.lake.store import Lake
 from dagster_project.resources import WEIGHTS, default_root
@@ -31,23 +33,40 @@ from dagster_project.studies.study import Study
 
 STUDY = "embedded"
 PARTS = ("model", "dictionaries")  # the model with its tokenizer
+RECIPE_FILE = "recipe.json"  # beside them: what they were made by
 
 
 def seeded(study: Study, seed: int) -> Study:
-    """The study with another seed of its recipe."""
-    return replace(study, recipe=replace(recipe_of(study), seed=seed))
+    """The study with another seed of its recipe, of its documents, weights and dictionaries."""
+    recipe = recipe_of(study)
+    return replace(study, recipe=replace(recipe, seed=seed, train=replace(recipe.train, seed=seed)))
 
 
-def publish(lake: Lake, study: str, to: Path) -> None:
-    """Put the recipe's results in place of the folder's."""
-    to.mkdir(parents=True, exist_ok=True)
+def check_replaceable(to: Path) -> None:
+    """Raises RunError where there is anything but weights."""
+    present = {path.name for path in to.iterdir()} if to.is_dir() else set()
+    if foreign := sorted(present - {*PARTS, RECIPE_FILE}):
+        raise RunError(f"{to}: expected a folder of weights, or none; found {', '.join(foreign)}")
+
+
+def publish(lake: Lake, study: Study, to: Path) -> None:
+    """Put the recipe's results, and what it was, in place of the folder."""
+    to.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=to.parent, prefix=f"{to.name}.") as beside:
+        new, old = Path(beside) / "new", to.with_name(f"{to.name}.{os.getpid()}.old")
         for name in PARTS:
-            shutil.copytree(made(lake, study, name), Path(beside) / name)
-        for name in PARTS:
-            if (to / name).is_dir():
-                (to / name).rename(Path(beside) / f"{name}.old")
-            (Path(beside) / name).rename(to / name)
+            shutil.copytree(made(lake, study.name, name), new / name)
+        known = {"corpus_version": VERSION, "recipe": asdict(recipe_of(study))}
+        (new / RECIPE_FILE).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        if to.is_dir():
+            to.rename(old)
+        try:
+            new.rename(to)
+        except BaseException:
+            if old.is_dir():
+                old.rename(to)
+            raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,16 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.seed is not None:
         study = seeded(study, options.seed)
     try:
+        check_replaceable(options.to)
         with history(InstanceRef.from_dir(str(instance_home()))) as instance:
             run = runner(study, options.root, instance)
             run.run(Part(stages=[stage.name for stage in GROUPS[RECIPE]]), display_on(console))
+        publish(run.lake, study, options.to)
     except RunError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from here.", style="red")
+        console.print("Stopped. What was finished stays; the same command goes on.", style="red")
         return 130
-    publish(run.lake, STUDY, options.to)
     console.print(f"weights: {options.to}", markup=False, highlight=False)
     return 0
 

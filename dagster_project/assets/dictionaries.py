@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,8 +62,11 @@ def _train(run: StageRun, sites: Sequence[str]) -> list[Progress]:
         for site, dictionary in found.items():
             about = {"source": "train", "training": asdict(run.study.dictionaries.train)}
             save(dictionary, Path(folder) / "all" / site, about)
-        with suppress(OSError):  # another training of this version was faster
+        try:
             (Path(folder) / "all").rename(root)
+        except OSError:
+            if not root.is_dir():  # else another training of this version was faster
+                raise
     checkpoint.unlink(missing_ok=True)
     return curve
 
@@ -175,6 +177,7 @@ STAGE = Stage(
     shards=lambda study: study.dictionaries.shards,
     content=_content,
     compute=compute,
+    code_version="2",  # BatchTopK
     pool="gpu",
     kinds=("pytorch",),
 )

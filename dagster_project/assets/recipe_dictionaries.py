@@ -122,6 +122,7 @@ STAGE = Stage(
     reads=lambda study, _: recipe_of(study),
     content=generator,
     compute=compute,
+    code_version="2",  # BatchTopK
     checks={
         "every_site": "A dictionary, with its figures, for each site of the model.",
         "small_enough": "Model, tokenizer and dictionaries together are at most 6 MB.",

@@ -7,7 +7,7 @@ the same version is there already. A folder is written beside its place and rena
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,14 +42,17 @@ def recipe_of(study: Study) -> RecipeSpec:
 
 @contextmanager
 def written(run: StageRun, name: str) -> Iterator[Path]:
-    """A folder `new` to be made within the one that is given, which becomes the result when left
-    in peace."""
+    """A temporary folder; what the caller puts into its `new` becomes the result when the block
+    ends without an error."""
     place = of_version(run.lake, run.version, name)
     place.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=place.parent, prefix=f"{name}.") as folder:
         yield Path(folder)
-        with suppress(OSError):  # another run of this version was faster
+        try:
             (Path(folder) / "new").rename(place)
+        except OSError:
+            if not place.is_dir():  # else another run of this version was faster
+                raise
 
 
 def size(*folders: Path) -> int:

@@ -46,7 +46,7 @@ from dagster_project.interp.training_state import (
 )
 from dagster_project.studies.study import TrainingSpec
 
-THRESHOLD_RATE = 0.01  # weight of a step in the running mean
+THRESHOLD_RATE = 0.01  # weight of a step in the running mean, after the first hundred
 
 Rounds = Callable[[int], Iterator[Tensor]]  # first round -> rounds [site, tokens, d_model]
 
@@ -104,7 +104,7 @@ def _train_round(state: State, buffer: Tensor, spec: TrainingSpec, steps: int) -
 
     def work(name: str, site: SiteState, x: Tensor) -> float:
         here = spec if name in spec.nested_sites else replace(spec, nested=())
-        return 1 - _train_site(site, x, chunks, rates, here)
+        return 1 - _train_site(site, x, chunks, state.step, rates, here)
 
     with _workers(buffer.device) as workers:
         fve = list(workers(work, state.sites, state.sites.values(), buffer))
@@ -138,18 +138,20 @@ def _train_site(
     site: SiteState,
     x: Tensor,
     chunks: Sequence[Tensor],
+    first: int,
     rates: Sequence[float],
     spec: TrainingSpec,
 ) -> float:
-    """A step of Adam for each chunk of rows of x [tokens, d_model]; -> mean unexplained share."""
+    """A step of Adam, number `first` and on, for each chunk of rows of x [tokens, d_model]; ->
+    mean unexplained share."""
     unexplained = torch.zeros((), device=x.device)
-    for rows, rate in zip(chunks, rates, strict=True):
-        unexplained += _step(site, (x[rows] - site.centre) * site.scale, rate, spec)
+    for step, (rows, rate) in enumerate(zip(chunks, rates, strict=True), first):
+        unexplained += _step(site, (x[rows] - site.centre) * site.scale, step, rate, spec)
     return float(unexplained) / len(chunks)
 
 
-def _step(site: SiteState, x: Tensor, rate: float, spec: TrainingSpec) -> Tensor:
-    """One step on x [batch, d_model]; -> unexplained share."""
+def _step(site: SiteState, x: Tensor, step: int, rate: float, spec: TrainingSpec) -> Tensor:
+    """The step number `step`, from 0 on, on x [batch, d_model]; -> unexplained share."""
     weights = site.weights
     dead = site.silent >= spec.dead_after
     result = loss(weights, x, spec.k, site.threshold, dead, spec.nested)
@@ -165,7 +167,7 @@ def _step(site: SiteState, x: Tensor, rate: float, spec: TrainingSpec) -> Tensor
     _normalise(weights.W_dec)
     site.silent += len(x)
     site.silent[result.fired] = 0
-    site.threshold.lerp_(result.least, THRESHOLD_RATE)
+    site.threshold.lerp_(result.least, max(THRESHOLD_RATE, 1 / (step + 1)))
     return result.unexplained.detach()
 
 

@@ -153,20 +153,44 @@ def test_results_of_the_same_version_are_found_and_measured_figures_kept(
         assert ours == theirs
 
 
-def test_published_weights_replace_the_folders_and_nothing_else(
-    recipe: Made, tmp_path: Path
-) -> None:
+def test_published_weights_replace_the_folder(recipe: Made, tmp_path: Path) -> None:
     to = tmp_path / "weights"
     (to / "model").mkdir(parents=True)
     (to / "model" / "old.json").write_text("")
-    (to / "CARD.md").write_text("mine")
-    publish(recipe.runner.lake, "tiny", to)
-    assert {p.name for p in to.iterdir()} == {"model", "dictionaries", "CARD.md"}
+    publish(recipe.runner.lake, recipe.runner.study, to)
+    assert {p.name for p in to.iterdir()} == {"model", "dictionaries", "recipe.json"}
     assert [p.name for p in tmp_path.iterdir()] == ["weights"]
     assert not (to / "model" / "old.json").exists()
     model, original = (load_model(f) for f in (to / "model", made_model(recipe)))
     for a, b in zip(model.hf.parameters(), original.hf.parameters(), strict=True):
         assert a.equal(b)
+
+
+def test_nothing_but_weights_is_replaced(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    assert command.main(["--root", str(tmp_path / "lake"), "--to", str(tmp_path)]) == 1
+    assert "expected a folder of weights, or none; found thesis.tex" in capfd.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_cannot_be_replaced_stays(
+    recipe: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = tmp_path / "weights"
+    publish(recipe.runner.lake, recipe.runner.study, to)
+    before = {p: p.read_bytes() for p in to.rglob("*") if p.is_file()}
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="No space"):
+        publish(recipe.runner.lake, recipe.runner.study, to)
+    assert {p: p.read_bytes() for p in to.rglob("*") if p.is_file()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["weights"]
 
 
 def made_model(recipe: Made) -> Path:
@@ -181,7 +205,7 @@ def test_the_command_makes_the_weights_of_the_embedded_study(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     root, to = recipe.runner.lake.root, tmp_path / "weights"
     assert command.main(["--root", str(root), "--to", str(to)]) == 0
-    assert {p.name for p in to.iterdir()} == {"model", "dictionaries"}
+    assert {p.name for p in to.iterdir()} == {"model", "dictionaries", "recipe.json"}
 
 
 def test_a_killed_stage_leaves_nothing_behind(
