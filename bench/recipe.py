@@ -74,7 +74,7 @@ def report(found: dict[int, dict[str, float | None]]) -> Table:
     for bar in BARS:
         values = [figures[bar.name] for figures in found.values()]
         known = [value for value in values if value is not None]
-        mean = f"{sum(known) / len(known):.4g}" if known else "–"
+        mean = f"{sum(known) / len(known):.4g}" if len(known) == len(values) else "–"
         shown = ["–" if value is None else f"{value:.4g}" for value in values]
         table.add_row(bar.name, limit(bar), *shown, mean)
     return table

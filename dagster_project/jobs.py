@@ -26,7 +26,7 @@ ASKED_BY = "circuit-lake/asked_by"  # tag: the run that made this one
 class PartConfig(dg.Config):
     """What of a study is to be made; what is fresh is left as it is."""
 
-    stages: list[str] = Field([], description="Stages by name; empty: all.")
+    stages: list[str] = Field([], description="Stages by name; empty: all but the recipe's.")
     shards: int = Field(0, description="The first so many shards of the corpus; 0: all.")
     tasks: list[str] = Field(
         [], description="Tasks by name; empty: the study's own and the largest clusters."

@@ -77,7 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in `run`
     console = Console(stderr=True)
-    study = load_studies().studies[STUDY]
+    studies, errors = load_studies()
+    if STUDY not in studies:
+        console.print("\n".join(map(str, errors)), style="red", markup=False, soft_wrap=True)
+        return 1
+    study = studies[STUDY]
     if options.seed is not None:
         study = seeded(study, options.seed)
     try:

@@ -112,6 +112,7 @@ class Runner:
 
     def run(self, part: Part, display: Display) -> None:
         """All stages in order but the recipe's, or those of a part."""
+        self._check(part)
         settle_abandoned_runs(self.instance)
         partitions.register(self.instance, self.provenance)
         stages = [s for s in stages_of(self.study) if s.name in (part.stages or USUAL)]
@@ -122,6 +123,17 @@ class Runner:
             with display.step(f"{len(steps) + 1} of {len(steps) + 1}", ["catalog"], 1) as notes:
                 self.materialize([CATALOG], "")
                 notes.append(str(self.lake.root / "catalog.duckdb"))
+
+    def _check(self, part: Part) -> None:
+        """Raises RunError for a stage or a task that the study does not have."""
+        stages = [stage.name for stage in stages_of(self.study)]
+        # tasks of clusters come into being on the way: their clustering has to be the study's
+        tasks = [*self.study.tasks, *(f"{name}-" for name in self.study.clusterings)]
+        for what, wanted, known in (("stage", part.stages, stages), ("task", part.tasks, tasks)):
+            for name in wanted:
+                if name not in known and f"{name.rpartition('-')[0]}-" not in known:
+                    expected = ", ".join(known)
+                    raise RunError(f"{self.study.name}: no {what} {name}; there are {expected}")
 
     def _run_chain(self, chain: Sequence[Stage], part: Part, display: Display, place: str) -> None:
         wanted, failed, made = self.wanted(chain[0], part), list[str](), 0

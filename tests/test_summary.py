@@ -40,7 +40,7 @@ CLUSTERED: Row = {"representation": "abs_effects", "n_clusters": 9}
 REPORT: Row = {"ari": 0.75, "previous_ari": 0.25, "answer_ari": 0.125, "last_ari": 0.5}
 CIRCUIT: Row = {"circuit": "rc.ig.none", "n_nodes": 12, "n_edges": 34}
 CURVE: list[Row] = [
-    faithful("feature", 50, 0.5, 50, errors="default"),
+    faithful("feature", 50, 0.5, 50, errors="default", accuracy=0.75),
     faithful("feature", 100, 0.875, 100, errors="default"),
     faithful("feature", 50, 0.25, 50, errors="remove"),
     faithful("neuron", 50, 0.125, 50, errors="default"),
@@ -95,8 +95,8 @@ def test_each_block_says_what_it_is_with_its_figures(lake: Lake, said: Said) -> 
     text = said()
     # (1.5 + −0.5 + 0.25) / 3 tokens whose surprisal is known; ranks 0 of 3 in 4
     for sentence in (
-        "2 documents of 2 subsets in 1 shards, 6 tokens, 2 known rules.",
-        "Model: 1 layers of width 8; 2 dictionaries with 128 features.",
+        "2 documents of 2 subsets in 1 shard, 6 tokens, 2 known rules.",
+        "Model: 1 layer of width 8; dictionaries of 2 sites with 128 features.",
         "1.000 nats, 0.750 over the least possible, and is its first choice in 75%.",
         "each rule behind 2 pieces of text",
         "date/day 2.000 sum/result 0.250",
@@ -104,7 +104,7 @@ def test_each_block_says_what_it_is_with_its_figures(lake: Lake, said: Said) -> 
         "resid_0 topk 64 4.0 87.5% -0.0625 0.0%",
         "|effects| (chosen) 9 0.875 0.750",
         "activations at the last position alone 0.500 previous token 0.250 answer token 0.125",
-        "rc – 12/34 50 88 – – 25 – – – 12 – – – <0 – – –",
+        "rc 75 12/34 50 88 – – 25 – – – 12 – – – <0 – – –",
     ):
         assert sentence in text
 
@@ -112,7 +112,7 @@ def test_each_block_says_what_it_is_with_its_figures(lake: Lake, said: Said) -> 
 def test_what_is_not_there_is_left_out_with_the_reason(lake: Lake, said: Said) -> None:
     put_corpus(lake)
     text = said()
-    assert "2 documents of 2 subsets in 1 shards, 0 tokens." in text
+    assert "2 documents of 2 subsets in 1 shard, 0 tokens." in text
     assert text.count("Left out:") == 4
     for stage in ("dictionary_quality", "clusterings", "circuits"):
         assert f"(stage {stage})" in text

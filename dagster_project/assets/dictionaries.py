@@ -124,12 +124,12 @@ def sites_of(study: Study, n_layers: int) -> list[str]:
     """The study's sites in forward order. Raises StudyError for one the model does not have."""
     from dagster_project.interp.sites import site_names
 
-    present, wanted = site_names(n_layers), study.dictionaries.sites
-    unknown = [site for site in wanted if site not in present]
-    if unknown:
-        expected = f"sites of a model of {n_layers} layers ({present[0]} … {present[-1]})"
-        raise StudyError(study.file, "dictionaries.sites", expected, unknown)
-    return [site for site in present if site in wanted or not wanted]
+    present, spec = site_names(n_layers), study.dictionaries
+    for key, wanted in (("sites", spec.sites), ("train.nested_sites", spec.train.nested_sites)):
+        if unknown := [site for site in wanted if site not in present]:
+            expected = f"sites of a model of {n_layers} layers ({present[0]} … {present[-1]})"
+            raise StudyError(study.file, f"dictionaries.{key}", expected, unknown)
+    return [site for site in present if site in spec.sites or not spec.sites]
 
 
 def _local(study: Study) -> Path:

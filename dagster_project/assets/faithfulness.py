@@ -148,5 +148,6 @@ STAGE = Stage(
         "no_nan": "no number is NaN",
     },
     pool="gpu",
+    code_version="2",  # accuracy
     kinds=("parquet", "pytorch"),
 )

@@ -56,7 +56,7 @@ ADVERBS = (" really", " still", " also")
 
 
 def withheld(noun: str, auxiliary: Auxiliary) -> bool:
-    """Whether noun and auxiliary never occur together as subject and verb."""
+    """Whether noun and auxiliary never occur together as subject and main verb of a sentence."""
     return lemma(noun) % len(AUXILIARIES) == AUXILIARIES.index(auxiliary)
 
 

@@ -9,6 +9,7 @@ minutes for the model, as many for the dictionaries.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -93,7 +94,7 @@ def make_stream(
     spec: RecipeSpec, tokenizer_file: Path, folder: Path, advance: Callable[[int], None]
 ) -> None:
     """Put the training documents into a folder. advance: told of them as they are done."""
-    seed, processes = TRAINING + spec.seed, 2
+    seed, processes = TRAINING + spec.seed, os.cpu_count() or 1
     stream.store(tokenizer_file, seed, spec.documents, POSITIONS, folder, processes, advance)
 
 

@@ -1,8 +1,8 @@
-"""Tasks of the generated corpus: prompts with one answer, in halves without a common content word.
+"""Tasks of the generated corpus: prompts with one answer, in halves that differ in their words.
 
 Pairs differ in what the rule reads: the number of a noun, the gender of a name, who gives. Tasks
 without a patch are documents cut where the rule determines the next piece. `withheld_pairs` are
-those of nouns and auxiliaries that the corpus never puts together.
+those of nouns and auxiliaries that the corpus never puts together as subject and main verb.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from dagster_project.embedded.stories import GIFTS, MEETINGS
 from dagster_project.embedded.words import ALL, PARTICIPLES, Split, Words, half
 
 T = TypeVar("T")
+
+TRIES = 1000  # documents in which a rule must occur
 
 IS, WAS = AUXILIARIES[0], AUXILIARIES[2]
 
@@ -70,7 +72,7 @@ def _distinct(stream: Iterator[Example], n: int) -> list[Example]:
 
 def _cutter(cut: Cut) -> Make:
     def make(random: Random, words: Words) -> Example:
-        for _ in count():
+        for _ in range(TRIES):
             made = document(random.getrandbits(32), 0, cut.subset, words)
             here = [
                 i for i, p in enumerate(made.pieces) if (p.skill, p.slot) == (cut.skill, cut.slot)
@@ -79,7 +81,7 @@ def _cutter(cut: Cut) -> Make:
                 chosen = random.choice(here)
                 prefix = "".join(piece.text for piece in made.pieces[:chosen])
                 return Example(prefix, None, made.pieces[chosen].text, None, cut.subset)
-        raise AssertionError
+        raise ValueError(f"{TRIES} documents of {cut.subset} without {cut.skill}/{cut.slot}")
 
     return make
 

@@ -2,7 +2,8 @@
 
 Each process computes the gradient of its half of a batch on one thread, the gradients are added,
 and each process updates its half of the parameters, which both share. So two cores do twice the
-work of one, and the same seed gives the same bytes on one core or many. The learning rate rises
+work of one, and the same seed gives the same bytes on one core or many of a
+kind. The learning rate rises
 for WARM_UP steps and falls as a cosine; gradients are clipped to norm 1. In float32: on CPUs with
 AVX512-BF16 but without AMX bfloat16 was measured at half the speed.
 Cost: 50 µs a token and core for 0.63M parameters; the token stream is mapped from disk.
@@ -19,7 +20,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Thread
+from threading import BrokenBarrierError, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from transformers import GPTNeoXForCausalLM
 
 MUON_RATE, ADAM_RATE, BETAS = 0.02, 3e-3, (0.9, 0.98)
+ADAM_DECAY = 0.01  # decoupled, of embeddings, gains and biases alike
 WARM_UP, CLIP = 100, 1.0  # steps, norm
 
 
@@ -77,6 +79,9 @@ def train(plan: Plan, watch: Watch = lambda *_: None) -> GPTNeoXForCausalLM:
         Thread(target=_end_with, args=(process, common.barrier), daemon=True).start()
     try:
         model = _work(plan, 0, common, watch)
+    except BrokenBarrierError as error:
+        codes = [process.exitcode for process in others]
+        raise RuntimeError(f"a training process ended before its time (exit {codes})") from error
     except BaseException:
         common.barrier.abort()
         raise
@@ -160,7 +165,9 @@ class _Optimizers:
         self.muon = Muon(matrices[rank::RANKS])
         self.adam = None
         if rank == RANKS - 1:
-            self.adam = torch.optim.AdamW(rest, lr=ADAM_RATE, betas=BETAS, fused=True)
+            self.adam = torch.optim.AdamW(
+                rest, lr=ADAM_RATE, betas=BETAS, weight_decay=ADAM_DECAY, fused=True
+            )
 
     def step(self, share: float) -> None:
         """One step at this share of the learning rates."""

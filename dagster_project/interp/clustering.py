@@ -97,9 +97,16 @@ def cluster(X: sparse.csr_array, spec: ClusteringSpec) -> Clusters:
     product = similarity_product(X[kept], spec.similarity)
     points = embedding(product, len(kept), spec.n_clusters, spec.seed)
     if spec.unit_rows:
-        points /= np.linalg.norm(points, axis=1, keepdims=True)
+        points = _unit_rows(points)
     labels[kept] = by_size(groups_of(points, spec.n_clusters, spec.seed))
     return Clusters(labels, points)
+
+
+def _unit_rows(points: Floats) -> Floats:
+    """Rows of norm 1; what is like nothing else has a row of rounding alone, which becomes 0."""
+    norm = np.linalg.norm(points, axis=1, keepdims=True)
+    known = norm > np.finfo(points.dtype).eps * norm.max(initial=0.0) * len(points)
+    return np.divide(points, norm, out=np.zeros_like(points), where=known)
 
 
 def places_of(clusters: Clusters, seed: int) -> Floats:

@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import SparseDictionary
+from dagster_project.interp.encoding import kth_largest
 from dagster_project.interp.training_state import (
     SiteState,
     State,
@@ -186,7 +187,7 @@ def loss(
 ) -> Loss:
     """Losses of x [batch, d_model] by the k · batch strongest features; dead [n_features] bool."""
     pre = torch.nn.functional.linear(x, weights.W_enc, weights.b_enc)
-    least = kth_largest(pre.detach().flatten(), k * len(pre))[0]
+    least = kth_largest(pre.detach().flatten()[None], k * len(pre))[0, 0]
     least = least.clamp_min(torch.finfo(pre.dtype).tiny)
     f = torch.where(pre >= least, pre, 0.0)
     error = x - (f @ weights.W_dec + weights.b_dec)
@@ -195,18 +196,6 @@ def loss(
     summed = torch.stack(parts).sum() if parts else error.new_zeros(())
     fired = f.detach().amax(0) > threshold
     return Loss(_share(error, x), auxiliary, summed, fired, least)
-
-
-def kth_largest(values: Tensor, k: int) -> Tensor:
-    """[.., 1] the k-th largest of each row [.., n], or the least where k exceeds n.
-
-    On a CPU by numpy's partition, which is four times as fast as topk.
-    """
-    k = min(k, values.shape[-1])
-    if values.device.type == "cpu" and values.dtype == torch.float32:
-        place = values.shape[-1] - k
-        return torch.from_numpy(np.partition(values.numpy(), place, axis=-1)[..., place, None])
-    return values.topk(k, dim=-1).values[..., -1:]
 
 
 def _auxiliary(weights: Weights, pre: Tensor, error: Tensor, dead: Tensor) -> Tensor:

@@ -96,7 +96,8 @@ def _some_of_top_k(
 
 
 def kth_largest(x: Tensor, k: int) -> Tensor:
-    """[row, 1] the k-th largest number of each row of x [row, n]."""
+    """[row, 1] the k-th largest number of each row of x [row, n], or the least where n < k."""
+    k = min(k, x.shape[1])
     if x.device.type != "cpu":
         return x.topk(k, dim=-1).values[:, -1:]
     place = x.shape[1] - k

@@ -47,6 +47,7 @@ SCHEMA = pl.Schema(
         "start_layer": pl.Int16(),
         "n_nodes": pl.UInt32(),
         "n_error_nodes": pl.UInt32(),
+        "accuracy": pl.Float32(),
         "f_model": pl.Float32(),
         "f_circuit": pl.Float32(),
         "f_empty": pl.Float32(),
@@ -143,6 +144,7 @@ def evaluated(task: Task, spec: FaithfulnessSpec, circuits: Sequence[Circuit]) -
     every = everything(task, per_position=per_position)
     weights = resampling_weights(len(task.examples), spec.bootstrap, task.seed)
     f_model = metric_of_model(task)
+    accuracy = None if task.examples.patch is None else float((f_model > 0).double().mean())
     for ablation in spec.ablations:
         values = ablation_values(ablation, task)
         sets = [s for errors in spec.errors for s in _with_complements(circuits, errors)]
@@ -159,6 +161,7 @@ def evaluated(task: Task, spec: FaithfulnessSpec, circuits: Sequence[Circuit]) -
                     "errors": errors,
                     "start_layer": spec.start_layer,
                     **size_of(circuit, errors, every)._asdict(),
+                    "accuracy": accuracy,
                     **score(f_model, f_circuit, f_empty, f_complement, weights)._asdict(),
                 }
 

@@ -93,7 +93,7 @@ def losses(
 
 def score(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Scores:
     """Loss, rank and entropy of each prediction. hidden [n, d_model], targets [n]."""
-    rows = max(1, min(ROWS, LOGITS // model.n_vocab))
+    rows = predictions_at_a_time(model)
     parts = [
         _score_chunk(model, h, t)
         for h, t in zip(hidden.split(rows), targets.split(rows), strict=True)
@@ -186,3 +186,8 @@ def _windows(tokens: pl.DataFrame) -> Iterator[pl.DataFrame]:
         window = window.filter(pl.len().over("doc_id") > 1)
         if len(window):
             yield window
+
+
+def predictions_at_a_time(model: LanguageModel) -> int:
+    """Predictions whose logits are made at a time."""
+    return max(1, min(ROWS, LOGITS // model.n_vocab))

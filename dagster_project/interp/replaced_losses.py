@@ -2,7 +2,7 @@
 
 Losses are −log p of the next tokens, in nats, summed. Where one vector replaces the whole stream
 (at `embed` and `resid_i`), what follows depends on the position alone, and one sequence stands for
-a batch. Cost: a forward from the site on, and the logits of every prediction, of which LOGITS
+a batch. Cost: a forward from the site on, and the logits of every prediction, of which a few
 numbers exist at a time.
 """
 
@@ -14,11 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dagster_project.interp.losses import predictions_at_a_time
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import Batch, hidden_from, parse_site
-
-LOGITS = 1 << 24  # logits in memory at a time: 64 MiB, twice over in between
-ROWS = 512  # predictions at a time: with a small vocabulary their logits stay in a CPU's cache
 
 
 class Measured(NamedTuple):
@@ -85,8 +83,3 @@ def summed_loss(model: LanguageModel, hidden: Tensor, ids: Tensor, predicts: Ten
         logits = model.logits(h).float()
         total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
     return total
-
-
-def predictions_at_a_time(model: LanguageModel) -> int:
-    """Predictions whose logits are made at a time."""
-    return max(1, min(ROWS, LOGITS // model.n_vocab))

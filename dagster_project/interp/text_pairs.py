@@ -3,7 +3,7 @@
 From JSONL of the original form {clean_prefix, patch_prefix, clean_answer, patch_answer, case}, from
 templates × fills × answers, each fill in both directions, or from a task of the generator. A file
 or the generator may leave out both patch texts: then there is no patch. Held-out pairs share no
-word (templates), no prompt (files) or no content word (generator) with the others: pairs linked by
+word (templates), no prompt (files) or no filling word (generator) with the others: pairs linked by
 common words are one group.
 """
 

@@ -236,6 +236,12 @@ CIRCUIT_TABLES = (
         column("start_layer", I16, "First layer whose sites are edited; −1 includes embed"),
         column("n_nodes", U32, "Nodes kept, error nodes included"),
         column("n_error_nodes", U32, "Error nodes kept"),
+        nullable(
+            "accuracy",
+            F32,
+            "Examples on which the model prefers the clean answer to the "
+            "patch's; null without a patch",
+        ),
         column("f_model", F32, "F of the model, mean over examples", "metric"),
         column("f_circuit", F32, "F with only the circuit", "metric"),
         column("f_empty", F32, "F with every node ablated", "metric"),

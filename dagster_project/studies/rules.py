@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dagster_project.studies.parsing import StudyError
 
 if TYPE_CHECKING:
-    from dagster_project.studies.study import Study, TaskSpec
+    from dagster_project.studies.study import RecipeSpec, Study, TaskSpec, TrainingSpec
 
 
 EMBEDDED = "embedded"  # the source of what the package ships
@@ -29,6 +29,9 @@ def check(study: Study) -> None:
         if not name.replace("-", "_").isidentifier():
             raise StudyError(study.file, "tasks and clusterings", "letters, digits, - and _", name)
     _check_context_features(study)
+    _check_training(study.file, "dictionaries.train", study.dictionaries.train)
+    if study.recipe:
+        _check_recipe(study.file, study.recipe)
     _check_cluster_tasks(study)
     for name, task in study.tasks.items():
         _check_task(study.file, f"tasks.{name}", task)
@@ -50,6 +53,27 @@ def _check_context_features(study: Study) -> None:
     if spec.also_last and spec.aggregation != "sum":
         expected = 'false unless context_features.aggregation is "sum"'
         raise StudyError(study.file, "context_features.also_last", expected, spec.also_last)
+
+
+def _check_training(file: Path, key: str, spec: TrainingSpec) -> None:
+    if bool(spec.nested) != bool(spec.nested_sites):
+        empty, other = ("nested", "nested_sites")[:: 1 if spec.nested_sites else -1]
+        raise StudyError(file, f"{key}.{empty}", f"given, since {other} is", [])
+
+
+def _check_recipe(file: Path, spec: RecipeSpec) -> None:
+    if spec.d_model % (2 * spec.n_heads):
+        expected = f"a multiple of twice recipe.n_heads ({2 * spec.n_heads}), as positions rotate"
+        raise StudyError(file, "recipe.d_model", expected, spec.d_model)
+    _check_training(file, "recipe.train", spec.train)
+    kinds, n_features = ("attn", "mlp", "resid"), spec.train.expansion * spec.d_model
+    sites = {"embed", *(f"{kind}_{i}" for kind in kinds for i in range(spec.n_layers))}
+    if wide := [n for n in spec.train.nested if n >= n_features]:
+        expected = f"less than the {n_features} features of a dictionary"
+        raise StudyError(file, "recipe.train.nested", expected, wide)
+    if unknown := [site for site in spec.train.nested_sites if site not in sites]:
+        expected = f"sites of a model of {spec.n_layers} layers"
+        raise StudyError(file, "recipe.train.nested_sites", expected, unknown)
 
 
 def _check_revisions(study: Study) -> None:

@@ -207,7 +207,8 @@ class TaskSpec:
     """[clean, patch] continuations of a prompt, leading space included: the first token counts."""
     embedded: str = ""
     """Instead of files and templates: a task of the generator (`rc`, `bracket`, …), with or
-    without a patch; its test examples share no content word with its train examples."""
+    without a patch; its test examples share frames with its train examples, but no word
+    that fills them."""
     test_share: Share = 0.3
     """Share held out, by fill where templates are used, so that test words are unseen; above 0
     where no test file is given. Not read by generated tasks."""
@@ -290,9 +291,9 @@ class FaithfulnessSpec:
 class RecipeSpec:
     seed: Seed = 0
     """Of the documents, of the weights and of the order in which documents are read."""
-    documents: Count = 120_000
-    """Generated documents that the model is trained on, each once; the tokenizer on the first
-    20,000 of their corpus."""
+    documents: Annotated[int, Range(32)] = 120_000
+    """Generated documents that the model is trained on, each once, 32 a step; the tokenizer on the
+    first 20,000 of their corpus."""
     vocabulary: Annotated[int, Range(258, 65_536)] = 1536
     """Entries of the byte-level BPE; those beyond the generator's words are merges."""
     n_layers: Count = 3

@@ -50,13 +50,14 @@ def overview(study: str, rows: Sequence[Row]) -> Block:
     if row["documents"]:
         rules = f", {row['rules']} known rules" if row["rules"] else ""
         said.append(
-            f"Corpus: {row['documents']:,} documents of {row['subsets']} subsets in "
-            f"{row['shards']} shards, {row['tokens'] or 0:,} tokens{rules}."
+            f"Corpus: {_counted(row['documents'], 'document')} of "
+            f"{_counted(row['subsets'], 'subset')} in {_counted(row['shards'], 'shard')}, "
+            f"{row['tokens'] or 0:,} tokens{rules}."
         )
     if row["sites"]:
         said.append(
-            f"Model: {row['n_layers']} layers of width {row['d_model']}; {row['sites']} "
-            f"dictionaries with {row['n_features']:,} features."
+            f"Model: {_counted(row['n_layers'], 'layer')} of width {row['d_model']}; "
+            f"dictionaries of {_counted(row['sites'], 'site')} with {row['n_features']:,} features."
         )
     if row["mean_loss"] is not None:
         best = "" if row["excess"] is None else f", {row['excess']:.3f} over the least possible"
@@ -172,7 +173,7 @@ def circuits(rows: Sequence[Row], faithfulness: Sequence[Row]) -> Block:
         curve = [f for f in faithfulness if f["task"] == row["task"]]
         table.add_row(
             escape(row["task"]),
-            _percent(next((f.get("accuracy") for f in curve), None)),
+            _percent(next((f["accuracy"] for f in curve), None)),
             f"{row['n_nodes']}/{row['n_edges']}",
             _curve(curve, "default", "features"),
             _curve(curve, "remove", "features"),
@@ -190,6 +191,10 @@ def _curve(rows: Sequence[Row], errors: str, unit: str) -> str:
             first.setdefault(row["value"], row[unit])
     found = [_percent(first.get(size)) for size in SIZES]
     return NONE if set(found) == {NONE} else " ".join(value.rjust(2) for value in found)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _percent(value: float | None) -> str:

@@ -16,6 +16,8 @@
 --   start_layer: First layer whose sites are edited; −1 includes embed
 --   n_nodes: Nodes kept, error nodes included
 --   n_error_nodes: Error nodes kept
+--   accuracy: Examples on which the model prefers the clean answer to the patch's; null without a
+--     patch
 --   f_model: F of the model, mean over examples [metric]
 --   f_circuit: F with only the circuit [metric]
 --   f_empty: F with every node ablated [metric]
@@ -39,6 +41,7 @@ select
     start_layer,
     n_nodes,
     n_error_nodes,
+    accuracy,
     f_model,
     f_circuit,
     f_empty,

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
+from dagster_project.embedded import tasks
 from dagster_project.embedded import words as lists
-from dagster_project.embedded.corpus import LABELS, SUBSETS, Document, document, line
+from dagster_project.embedded.corpus import LABELS, SUBSETS, VERSION, Document, document, line
 from dagster_project.embedded.words import ALL
 from dagster_project.interp.documents import parse
 from dagster_project.interp.sources import EMBEDDED, source_at
@@ -55,6 +56,17 @@ def test_documents_differ_by_seed_and_row(corpus: list[Document]) -> None:
     others = [document(seed, row).text for seed in (1, 2) for row in range(1000)]
     texts = {made.text for made in corpus} | set(others)
     assert len(texts) == len(corpus) + len(others)
+
+
+def test_what_is_generated_has_a_version() -> None:
+    """Whoever changes documents or tasks says so in VERSION: data versions hang on it."""
+    made = hashlib.sha256()
+    for row in range(2000):
+        made.update(line(7, row))
+    for task in (*tasks.PAIRS, *tasks.CUTS):
+        for split in ("train", "test"):
+            made.update(repr(tasks.examples(task, split, 20)).encode())
+    assert (VERSION, made.hexdigest()[:16]) == ("6", "19f70a8206b49c0d")
 
 
 def digest(rows: Iterable[int]) -> str:

@@ -94,6 +94,23 @@ def test_the_grid_and_its_invariants(any_model: LanguageModel, per_position: boo
     assert _largest(by_circuit["f_complement"] - by_circuit["f_model"]) < 1e-4
 
 
+def test_accuracy_is_how_often_the_clean_answer_is_preferred(tiny_neox: LanguageModel) -> None:
+    examples = random_pairs([4, 4, 4, 4, 4])
+    spec = replace(SPEC, sizes=(2,), units=("feature",), ablations=("zero",))
+    rows = _rows(tiny_neox, examples, spec, per_position=False)
+    assert examples.patch_answer is not None
+    with torch.no_grad():
+        logits = tiny_neox.hf(examples.clean.ids).logits[:, -1]
+    clean, patch = (
+        logits.gather(-1, answer[:, None])[:, 0]
+        for answer in (examples.answer, examples.patch_answer)
+    )
+    assert rows["accuracy"].unique().to_list() == pytest.approx([float((clean > patch).sum()) / 5])
+    alone = replace(examples, patch=None, patch_answer=None, metric="log_prob")
+    rows = _rows(tiny_neox, alone, spec, per_position=False)
+    assert rows["accuracy"].null_count() == len(rows)
+
+
 def _largest(values: pl.Series) -> float:
     return float(np.abs(values.to_numpy()).max(initial=0.0))
 
