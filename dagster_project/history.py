@@ -9,7 +9,7 @@ run prints goes to where the command was started, not into the UI. Other storage
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -29,9 +29,6 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import QueuePool
 
-from dagster_project.lake.writer import alive, host
-
-PROCESS_TAG = ".dagster/circuit_lake_pid"  # hidden in the UI, as the prefix says
 CODE_LOCATION = "circuit-lake"  # as in pyproject.toml
 NO_MIRROR = ConfigurableClassData(
     "dagster._core.storage.noop_compute_log_manager", "NoOpComputeLogManager", "{}"
@@ -64,33 +61,6 @@ class StudyInstance(dg.DagsterInstance):
         repository = RemoteRepositoryOrigin(location, SINGLETON_REPOSITORY_NAME)
         origin = RemoteJobOrigin(repository, job_def.name)
         return super().create_run_for_job(job_def, remote_job_origin=origin, **options)
-
-
-def settle_abandoned_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs of a process that was killed as failed, and free the places in pools that ended
-    runs still hold: nothing else would, and the next run would wait for ever."""
-    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(under_way):
-        where, _, pid = run.tags.get(PROCESS_TAG, "").partition("~")
-        if where == host() and not alive(int(pid)):
-            instance.report_run_failed(run, message="The process of this run was killed.")
-    storage = instance.event_log_storage
-    for pool in storage.get_concurrency_keys():
-        info = storage.get_concurrency_info(pool)
-        for run_id in info.active_run_ids | info.pending_run_ids:
-            found = instance.get_run_by_id(run_id)
-            if found is None or found.is_finished:  # its places would be taken for ever
-                storage.free_concurrency_slots_for_run(run_id)
-
-
-def places_taken(instance: dg.DagsterInstance, pools: Iterable[str]) -> str | None:
-    """Says which runs hold all places of a pool that the next run needs; None: there is room."""
-    for pool in pools:
-        info = instance.event_log_storage.get_concurrency_info(pool)
-        if info.slot_count and info.active_slot_count >= info.slot_count:
-            runs = ", ".join(sorted(info.active_run_ids))
-            return f"Waiting for a place in the pool {pool}, held by run {runs}."
-    return None
 
 
 class Engines:

@@ -30,9 +30,10 @@ from dagster_project.assets.catalog import catalog_asset
 from dagster_project.assets.flow import STAGES, USUAL, chains, stages_of
 from dagster_project.assets.stage import Stage
 from dagster_project.display import Display, Terminal
-from dagster_project.history import PROCESS_TAG, history, places_taken, settle_abandoned_runs
+from dagster_project.history import history
 from dagster_project.lake.store import Lake
 from dagster_project.lake.writer import host
+from dagster_project.pools import PROCESS_TAG, places_taken, settle_abandoned_runs
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource, default_root
 from dagster_project.studies.registry import load_studies

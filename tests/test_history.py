@@ -12,7 +12,7 @@ from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from sqlalchemy import text
 
 from dagster_project import history as module
-from dagster_project.history import Engines, history, places_taken
+from dagster_project.history import Engines, history
 
 CONFIGURATION = """
 telemetry: {enabled: false}
@@ -105,16 +105,3 @@ def test_the_same_database_stays_open_and_few_of_them(tmp_path: Path) -> None:
         engines(url)
     assert engines(urls[0]) is not first
     engines.close()
-
-
-def test_who_holds_a_pool_is_named(home: InstanceRef) -> None:
-    with history(home) as instance:
-        storage = instance.event_log_storage
-        assert places_taken(instance, ["gpu"]) is None
-        storage.initialize_concurrency_limit_to_default("gpu")
-        assert places_taken(instance, ["gpu"]) is None
-        storage.claim_concurrency_slot("gpu", "other-run", "step")
-        assert places_taken(instance, ["gpu"]) == (
-            "Waiting for a place in the pool gpu, held by run other-run."
-        )
-        assert places_taken(instance, []) is None

@@ -52,6 +52,24 @@ def test_a_parts_job_makes_it_in_runs_that_name_the_one_that_asked(tmp_path: Pat
     assert keys == {"tiny/corpus", "tiny/model", "tiny/documents", "catalog"}
 
 
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        (Part(["loses"]), "tiny: no stage loses; there are corpus, model, documents"),
+        (Part(["recipe_model"]), "tiny: no stage recipe_model"),
+        (Part(tasks=["nubmer"]), "tiny: no task nubmer; there are number"),
+    ],
+)
+def test_a_part_that_the_study_does_not_have_is_refused(
+    tmp_path: Path, part: Part, fault: str
+) -> None:
+    job = part_job(tiny(tmp_path, "identity"), "look", part, "A look.")
+    resources = {"lake": LakeResource(root=str(tmp_path / "lake"))}
+    with dg.instance_for_test() as instance, pytest.raises(dg.Failure, match=fault):
+        job.execute_in_process(instance=instance, resources=resources)
+    assert not (tmp_path / "lake").exists()
+
+
 def test_a_fault_of_a_part_is_the_jobs(tmp_path: Path) -> None:
     study = tiny(tmp_path, "identity")
     (tmp_path / "model" / "config.json").write_text("{}")

@@ -21,10 +21,8 @@ from polars.testing import assert_frame_equal
 
 from dagster_project.assets.flow import STAGES, stages_of
 from dagster_project.display import Display
-from dagster_project.history import PROCESS_TAG, settle_abandoned_runs
 from dagster_project.lake.schemas import TABLES
 from dagster_project.lake.store import Lake
-from dagster_project.lake.writer import host
 from dagster_project.provenance import Provenance
 from dagster_project.run import Part, RunError, Runner, runner
 from dagster_project.studies.study import read_study
@@ -270,23 +268,3 @@ def test_a_killed_run_is_taken_up_again_and_gives_the_same(
     for table in FLOW:
         assert_frame_equal(found[table], expected[table])
     assert not list(root.rglob("*.tmp"))
-
-
-def test_runs_of_a_killed_process_do_not_stay_under_way(instance: dg.DagsterInstance) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    processes = [f"{host()}~{gone.pid}", f"{host()}~{os.getpid()}", f"elsewhere~{gone.pid}"]
-    for number, process in enumerate(processes):
-        run_id = f"00000000-0000-0000-0000-{number:012d}"
-        instance.add_run(
-            dg.DagsterRun(
-                "job", run_id, status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: process}
-            )
-        )
-    settle_abandoned_runs(instance)
-    status = {r.tags[PROCESS_TAG]: r.status for r in instance.get_runs()}
-    assert [status[process] for process in processes] == [
-        dg.DagsterRunStatus.FAILURE,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.STARTED,
-    ]

@@ -122,6 +122,15 @@ def test_planted_groups_by_size(signed: bool) -> None:
     assert np.isnan(places[7]).all()
 
 
+def test_a_context_like_no_other_has_a_place_among_unit_rows() -> None:
+    X, labels = planted(0, signed=False)
+    alone = sparse.block_diag([X, [[1.0]]], format="csr")
+    found = cluster(sparse.csr_array(alone), ClusteringSpec(n_clusters=3, unit_rows=True))
+    assert np.isfinite(found.points).all()
+    others = np.flatnonzero(np.arange(90) != 7)
+    assert adjusted_rand_score(found.labels[others], labels[others]) > 0.9
+
+
 def test_the_same_seed_gives_the_same_clusters_and_map() -> None:
     X, _ = planted(1, signed=True)
     one, two = cluster(X, ClusteringSpec(n_clusters=3)), cluster(X, ClusteringSpec(n_clusters=3))

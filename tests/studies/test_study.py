@@ -72,6 +72,32 @@ def test_nested_tables_become_dataclasses(tmp_path: Path) -> None:
             "True",
         ),
         ("[recipe]\nn_heads = 0", "recipe.n_heads", "at least 1", "0"),
+        ("[recipe]\nd_model = 100", "recipe.d_model", "a multiple of twice recipe.n_heads", "100"),
+        ("[recipe]\ndocuments = 31", "recipe.documents", "at least 32", "31"),
+        (
+            "[recipe.train]\nnested = [8]\nnested_sites = ['embed', 'mlp_3']",
+            "recipe.train.nested_sites",
+            "sites of a model of 3 layers",
+            "['mlp_3']",
+        ),
+        (
+            "[recipe.train]\nnested = [8, 896]\nnested_sites = ['embed']",
+            "recipe.train.nested",
+            "less than the 896 features",
+            "[896]",
+        ),
+        (
+            "[dictionaries.train]\nnested = [8]",
+            "dictionaries.train.nested_sites",
+            "given, since nested is",
+            "[]",
+        ),
+        (
+            "[dictionaries.train]\nnested_sites = ['embed']",
+            "dictionaries.train.nested",
+            "given, since nested_sites is",
+            "[]",
+        ),
         ("recipe = 3", "recipe", "a table", "3"),
         (
             "[tasks.t]\ntemplates = ['The']\nfills = [['a', 'b']]\nanswers = ['x', 'y']",
