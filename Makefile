@@ -20,7 +20,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-demo: $(VENV)/installed ## the study `embedded` from end to end, and what it found: 5 minutes
+demo: $(VENV)/installed ## the study `embedded` from end to end, and what it found: 5 to 6 minutes
 	@started=$$(date +%s); \
 	$(BIN)/python -m dagster_project.run embedded && \
 	$(BIN)/python -m dagster_project.summary embedded && \
@@ -47,7 +47,7 @@ lint: $(VENV)/installed ## style, banned imports, types
 bench: $(VENV)/installed ## time and memory of a study, by stage (STUDY=mine.toml)
 	$(BIN)/python -m bench $(STUDY)
 
-recipe: $(VENV)/installed ## train the shipped model and dictionaries again: 30 minutes
+recipe: $(VENV)/installed ## train the shipped model and dictionaries again: 17 minutes
 	$(BIN)/python -m dagster_project.recipe
 
 install: $(VENV)/installed ## only the virtual environment
