@@ -96,7 +96,8 @@ def test_trained_dictionaries_are_stored_and_measured(study: Study, lake: Lake) 
     assert set(rows["kind"]) == {"jumprelu"}
     assert set(rows["source"]) == {"train"}
     assert rows["fve"].min() > 0.5  # type: ignore[operator]  # a number
-    assert rows["l0"].max() <= 4  # type: ignore[operator]
+    assert rows["l0"].mean() == pytest.approx(4, rel=0.25)  # k, which holds on average
+    assert rows["l0"].max() < 6  # type: ignore[operator]
     assert 400 < rows["n_tokens"][0] < study.dictionaries.held_out_tokens + 32  # BOS is not counted
     assert lake.version("dictionaries", study=study.name) == "q"
 
