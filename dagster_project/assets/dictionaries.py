@@ -125,7 +125,8 @@ def sites_of(study: Study, n_layers: int) -> list[str]:
     from dagster_project.interp.sites import site_names
 
     present, spec = site_names(n_layers), study.dictionaries
-    for key, wanted in (("sites", spec.sites), ("train.nested_sites", spec.train.nested_sites)):
+    nested = "train.nested_coefficients"
+    for key, wanted in (("sites", spec.sites), (nested, list(spec.train.nested_coefficients))):
         if unknown := [site for site in wanted if site not in present]:
             expected = f"sites of a model of {n_layers} layers ({present[0]} … {present[-1]})"
             raise StudyError(study.file, f"dictionaries.{key}", expected, unknown)

@@ -27,7 +27,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,8 +103,8 @@ def _train_round(state: State, buffer: Tensor, spec: TrainingSpec, steps: int) -
     rates = [peak * schedule(state.step + i, steps) for i in range(len(chunks))]
 
     def work(name: str, site: SiteState, x: Tensor) -> float:
-        here = spec if name in spec.nested_sites else replace(spec, nested=())
-        return 1 - _train_site(site, x, chunks, state.step, rates, here)
+        nested = spec.nested_coefficients.get(name, 0.0)
+        return 1 - _train_site(site, x, chunks, state.step, rates, spec, nested)
 
     with _workers(buffer.device) as workers:
         fve = list(workers(work, state.sites, state.sites.values(), buffer))
@@ -142,22 +141,28 @@ def _train_site(
     first: int,
     rates: Sequence[float],
     spec: TrainingSpec,
+    nested: float,
 ) -> float:
     """A step of Adam, number `first` and on, for each chunk of rows of x [tokens, d_model]; ->
     mean unexplained share."""
     unexplained = torch.zeros((), device=x.device)
     for step, (rows, rate) in enumerate(zip(chunks, rates, strict=True), first):
-        unexplained += _step(site, (x[rows] - site.centre) * site.scale, step, rate, spec)
+        unexplained += _step(site, (x[rows] - site.centre) * site.scale, step, rate, spec, nested)
     return float(unexplained) / len(chunks)
 
 
-def _step(site: SiteState, x: Tensor, step: int, rate: float, spec: TrainingSpec) -> Tensor:
-    """The step number `step`, from 0 on, on x [batch, d_model]; -> unexplained share."""
+def _step(
+    site: SiteState, x: Tensor, step: int, rate: float, spec: TrainingSpec, nested: float
+) -> Tensor:
+    """The step number `step`, from 0 on, on x [batch, d_model]; -> unexplained share.
+
+    nested: the site's coefficient.
+    """
     weights = site.weights
     dead = site.silent >= spec.dead_after
-    result = loss(weights, x, spec.k, site.threshold, dead, spec.nested)
+    result = loss(weights, x, spec.k, site.threshold, dead, spec.nested if nested else ())
     total = result.unexplained + spec.aux_coefficient * result.auxiliary
-    total = total + spec.nested_coefficient * result.nested
+    total = total + nested * result.nested
     gradients = torch.autograd.grad(total, weights)  # nnsight's backward() parses the caller
     for weight, gradient in zip(weights, gradients, strict=True):
         weight.grad = gradient

@@ -56,9 +56,9 @@ def _check_context_features(study: Study) -> None:
 
 
 def _check_training(file: Path, key: str, spec: TrainingSpec) -> None:
-    if bool(spec.nested) != bool(spec.nested_sites):
-        empty, other = ("nested", "nested_sites")[:: 1 if spec.nested_sites else -1]
-        raise StudyError(file, f"{key}.{empty}", f"given, since {other} is", [])
+    if bool(spec.nested) != bool(spec.nested_coefficients):
+        empty, other = ("nested", "nested_coefficients")[:: 1 if spec.nested_coefficients else -1]
+        raise StudyError(file, f"{key}.{empty}", f"given, since {other} is", None)
 
 
 def _check_recipe(file: Path, spec: RecipeSpec) -> None:
@@ -71,9 +71,9 @@ def _check_recipe(file: Path, spec: RecipeSpec) -> None:
     if wide := [n for n in spec.train.nested if n >= n_features]:
         expected = f"less than the {n_features} features of a dictionary"
         raise StudyError(file, "recipe.train.nested", expected, wide)
-    if unknown := [site for site in spec.train.nested_sites if site not in sites]:
+    if unknown := [site for site in spec.train.nested_coefficients if site not in sites]:
         expected = f"sites of a model of {spec.n_layers} layers"
-        raise StudyError(file, "recipe.train.nested_sites", expected, unknown)
+        raise StudyError(file, "recipe.train.nested_coefficients", expected, unknown)
 
 
 def _check_revisions(study: Study) -> None:

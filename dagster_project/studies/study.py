@@ -164,11 +164,10 @@ class TrainingSpec:
     nested: Annotated[tuple[Count, ...], Distinct()] = ()
     """Numbers of features: the first so many must also explain the activation by themselves, so
     that they learn what activations share (Matryoshka dictionaries; Bussmann et al. 2025)."""
-    nested_sites: Annotated[tuple[str, ...], Distinct()] = ()
-    """Sites of `nested`: those that depend on little but the token, where a dictionary wider than
-    the vocabulary has features for single tokens and none for what tokens share."""
-    nested_coefficient: NonNegative = 0.1
-    """Weight of what each of these parts leaves unexplained."""
+    nested_coefficients: dict[str, NonNegative] = field(default_factory=dict)
+    """Site -> weight of what each of these parts leaves unexplained; other sites have none. It is
+    for sites that depend on little but the token, where a dictionary wider than the vocabulary has
+    features for single tokens and none for what tokens share."""
     seed: Seed = 0
     """Of the weights and of the order of tokens."""
 

@@ -166,10 +166,11 @@ def test_the_auxiliary_loss_revives_dead_features(
         assert seen[-1].dead["embed"] == 0.5
 
 
-def test_nested_features_come_first_at_their_sites_alone() -> None:
-    spec = replace(SPEC, tokens=30_000, nested=(6,), nested_coefficient=4.0)
-    spec = replace(spec, nested_sites=("embed",))
-    found = train(["embed", "resid_0"], lambda start: planted_rounds(start, n_sites=2), spec)
+def test_nested_features_come_first_by_the_coefficient_of_the_site() -> None:
+    coefficients = {"embed": 4.0, "mlp_0": 0.5}
+    spec = replace(SPEC, tokens=30_000, nested=(6,), nested_coefficients=coefficients)
+    sites = ["embed", "mlp_0", "resid_0"]
+    found = train(sites, lambda start: planted_rounds(start, n_sites=3), spec)
     x = next(planted_rounds(10**6))[0]
 
     def explained(site: str) -> float:
@@ -180,7 +181,8 @@ def test_nested_features_come_first_at_their_sites_alone() -> None:
         error = (x - dictionary.decode(f)).square().sum()
         return 1 - float(error / (x - x.mean(0)).square().sum())
 
-    assert explained("embed") > explained("resid_0") + 0.1
+    assert explained("embed") > explained("mlp_0") + 0.02
+    assert explained("mlp_0") > explained("resid_0") + 0.02
 
 
 def small_weights() -> Weights:
