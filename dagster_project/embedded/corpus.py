@@ -27,7 +27,7 @@ from dagster_project.embedded import (
 from dagster_project.embedded.pieces import Piece, Writer
 from dagster_project.embedded.words import ALL, Words
 
-VERSION = "6"
+VERSION = "7"
 """Changes whenever documents do."""
 SIZES = range(25, 60)
 """Words at which a document begins no further sentence."""

@@ -2,8 +2,8 @@
 
 `Repeats`: 3 to 24 distinct words, about log-uniform, are gone through two to six times, with one of
 several separators or, in half of the documents, none, since heads that copy bind to a format.
-`Drills`: 12 to 24 words without a separator, from which induction is learnt first: in short
-sequences a guess among the words seen does nearly as well. In each step of the first pass the
+`Drills`: the same of 12 to 24 words, from which induction is learnt first: in short sequences a
+guess among the words seen does nearly as well. In each step of the first pass the
 sequence may start again, so its length shows only then.
 """
 
@@ -32,18 +32,19 @@ def hazard(length: int) -> float:
 
 
 def write(w: Writer, words: Words) -> None:
-    w.say(w.one(HEADERS))
-    first = w.one(words.content)
-    w.say(f" {first}")
-    separator = "" if w.happens(0.5) else w.one(SEPARATORS[1:])
-    _passes(w, _first_pass(w, words, first, separator, SHORTEST), separator)
+    _sequence(w, words, w.one(HEADERS), SHORTEST)
 
 
 def write_drills(w: Writer, words: Words) -> None:
-    w.say("Drill:")
+    _sequence(w, words, "Drill:", SHORTEST_DRILL)
+
+
+def _sequence(w: Writer, words: Words, header: str, shortest: int) -> None:
+    w.say(header)
     first = w.one(words.content)
     w.say(f" {first}")
-    _passes(w, _first_pass(w, words, first, "", SHORTEST_DRILL), "")
+    separator = "" if w.happens(0.5) else w.one(SEPARATORS[1:])
+    _passes(w, _first_pass(w, words, first, separator, shortest), separator)
 
 
 def _first_pass(w: Writer, words: Words, first: str, separator: str, shortest: int) -> list[str]:

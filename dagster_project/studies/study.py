@@ -290,7 +290,7 @@ class FaithfulnessSpec:
 class RecipeSpec:
     seed: Seed = 0
     """Of the documents, of the weights and of the order in which documents are read."""
-    documents: Annotated[int, Range(32)] = 120_000
+    documents: Annotated[int, Range(32)] = 150_000
     """Generated documents that the model is trained on, each once, 32 a step; the tokenizer on the
     first 20,000 of their corpus."""
     vocabulary: Annotated[int, Range(258, 65_536)] = 1536
