@@ -178,7 +178,7 @@ STAGE = Stage(
     shards=lambda study: study.dictionaries.shards,
     content=_content,
     compute=compute,
-    code_version="2",  # BatchTopK
+    code_version="3",  # errors relative to each token
     pool="gpu",
     kinds=("pytorch",),
 )

@@ -124,7 +124,7 @@ STAGE = Stage(
     reads=lambda study, _: recipe_of(study),
     content=generator,
     compute=compute,
-    code_version="2",  # BatchTopK
+    code_version="3",  # errors relative to each token
     checks={
         "every_site": "A dictionary, with its figures, for each site of the model.",
         "small_enough": "Model, tokenizer and dictionaries together are at most 6 MB.",

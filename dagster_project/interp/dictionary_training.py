@@ -7,9 +7,11 @@ batch the k strongest activations a token are kept, many of one token and few of
 running mean of the least that is kept becomes the threshold of a JumpReLU, which encodes each token
 by itself. Centre and scale are folded into the weights at the end.
 
-Loss: the fraction of variance unexplained, plus the same of a reconstruction of the error by the
-d/2 strongest *dead* features, which revives them (Gao et al., section 2.4); dead is what has not
-been above the threshold for long. Where the spec asks for it, the first features must also do alone
+Loss: the mean over tokens of the squared error as a share of the token's own squared norm. As a
+share of the batch's, tokens of small norm would count for little, and of the strongest activations
+they have few: of the last stream a hundredth of the tokens then cost four fifths of the loss.
+Plus the share that a reconstruction of the error by the d/2 strongest *dead* features leaves, which
+revives them (Gao et al., section 2.4); dead is what has not been above the threshold for long. Where the spec asks for it, the first features must also do alone
 (`nested`; Bussmann et al. 2025, "Learning multi-level features with Matryoshka sparse
 autoencoders"). Decoder rows stay at norm 1: the gradient along a row is removed, and rows are
 rescaled after each Adam step. The encoder starts as the decoder's transpose.
@@ -47,6 +49,7 @@ from dagster_project.interp.training_state import (
 from dagster_project.studies.study import TrainingSpec
 
 THRESHOLD_RATE = 0.01  # weight of a step in the running mean, after the first hundred
+LEAST_NORM = 0.1  # of the mean norm: what a token counts as at least, when its error is weighed
 
 Rounds = Callable[[int], Iterator[Tensor]]  # first round -> rounds [site, tokens, d_model]
 
@@ -161,7 +164,7 @@ def _step(
     weights = site.weights
     dead = site.silent >= spec.dead_after
     result = loss(weights, x, spec.k, site.threshold, dead, spec.nested if nested else ())
-    total = result.unexplained + spec.aux_coefficient * result.auxiliary
+    total = result.relative + spec.aux_coefficient * result.auxiliary
     total = total + nested * result.nested
     gradients = torch.autograd.grad(total, weights)  # nnsight's backward() parses the caller
     for weight, gradient in zip(weights, gradients, strict=True):
@@ -174,15 +177,16 @@ def _step(
     site.silent += len(x)
     site.silent[result.fired] = 0
     site.threshold.lerp_(result.least, max(THRESHOLD_RATE, 1 / (step + 1)))
-    return result.unexplained.detach()
+    return result.unexplained
 
 
 class Loss(NamedTuple):
     """One batch at one site."""
 
-    unexplained: Tensor  # ‖x − x̂‖² / ‖x − mean‖²
-    auxiliary: Tensor  # the same of the error by dead features; 0 without any
-    nested: Tensor  # the same by the first features alone, summed over the parts; 0 without any
+    unexplained: Tensor  # ‖x − x̂‖² / ‖x − mean‖² of the batch: how it is told, not what is learnt
+    relative: Tensor  # mean over tokens of ‖x − x̂‖² / ‖x‖²
+    auxiliary: Tensor  # what dead features leave unexplained of the error; 0 without any
+    nested: Tensor  # `relative` by the first features alone, summed over the parts; 0 without any
     fired: Tensor  # [n_features] bool: above the threshold on some token
     least: Tensor  # [] the least activation that is kept
 
@@ -197,10 +201,11 @@ def loss(
     f = torch.where(pre >= least, pre, 0.0)
     error = x - (f @ weights.W_dec + weights.b_dec)
     auxiliary = _auxiliary(weights, pre, error.detach(), dead)
-    parts = [_share(x - (f[:, :n] @ weights.W_dec[:n] + weights.b_dec), x) for n in nested]
+    parts = [_relative(x - (f[:, :n] @ weights.W_dec[:n] + weights.b_dec), x) for n in nested]
     summed = torch.stack(parts).sum() if parts else error.new_zeros(())
     fired = f.detach().amax(0) > threshold
-    return Loss(_share(error, x), auxiliary, summed, fired, least)
+    unexplained = _share(error.detach(), x)
+    return Loss(unexplained, _relative(error, x), auxiliary, summed, fired, least)
 
 
 def _auxiliary(weights: Weights, pre: Tensor, error: Tensor, dead: Tensor) -> Tensor:
@@ -215,6 +220,12 @@ def _auxiliary(weights: Weights, pre: Tensor, error: Tensor, dead: Tensor) -> Te
     least = kth_largest(silent.detach(), max(1, error.shape[-1] // 2))
     f = torch.where(silent >= least, silent, 0.0)
     return _share(error - f @ weights.W_dec[indices], error)
+
+
+def _relative(error: Tensor, x: Tensor) -> Tensor:
+    """Mean of ‖error‖² / ‖x‖² over tokens of x, which has mean norm √d; both [batch, d_model]."""
+    least = LEAST_NORM**2 * x.shape[-1]
+    return (error.square().sum(-1) / x.square().sum(-1).clamp_min(least)).mean()
 
 
 def _share(error: Tensor, x: Tensor) -> Tensor:

@@ -203,6 +203,8 @@ def test_loss_by_hand() -> None:
     variance = 8.25 - 3 / 36 + 8
     found = loss(weights, x, 1, none, torch.tensor([False, False]))
     assert float(found.unexplained) == pytest.approx(5.25 / variance)
+    # Squared norms 5, 9.25 and 5: a token is held against its own.
+    assert float(found.relative) == pytest.approx((0 / 5 + 0.25 / 9.25 + 5 / 5) / 3)
     assert float(found.auxiliary) == 0
     assert found.fired.tolist() == [True, True]
     assert float(found.least) == 1
@@ -213,9 +215,13 @@ def test_loss_by_hand() -> None:
     # left: (0, −1), (.5, −3), (−2, 0): 14.25. The error's mean is (−1/2, −1/3).
     found = loss(weights, x, 1, none, torch.tensor([False, True]))
     assert float(found.auxiliary) == pytest.approx(14.25 / (4.25 - 3 / 4 + 1 - 3 / 9))
-    # The first feature alone leaves (0, 1), (.5, 3), (−2, −1): 15.25; both leave the 5.25.
+    # The first feature alone leaves (0, 1), (.5, 3), (−2, −1); both leave what all leave.
     found = loss(weights, x, 1, none, torch.tensor([False, False]), nested=(1, 2))
-    assert float(found.nested) == pytest.approx((15.25 + 5.25) / variance)
+    alone = (1 / 5 + 9.25 / 9.25 + 5 / 5) / 3
+    assert float(found.nested) == pytest.approx(alone + float(found.relative))
+    # A token that is all but nothing counts as one of a tenth of the mean norm, √2.
+    found = loss(weights, torch.tensor([[2.0, 1.0], [0.0, -1e-3]]), 1, none, torch.zeros(2) > 0)
+    assert float(found.relative) == pytest.approx((0 + 1e-6 / 0.02) / 2)
 
 
 def test_folding_keeps_what_the_dictionary_does() -> None:
