@@ -55,7 +55,8 @@ def planted_rounds(start: int, size: int = 2560, n_sites: int = 1) -> Iterator[T
 
 def test_planted_features_are_found() -> None:
     seen: list[Progress] = []
-    (found,) = train(["resid_0"], planted_rounds, SPEC, progress=seen.append).values()
+    spec = replace(SPEC, expansion=3)
+    (found,) = train(["resid_0"], planted_rounds, spec, progress=seen.append).values()
     cosines = planted_directions() @ found.W_dec.T
     assert (cosines.max(-1).values > 0.95).float().mean() >= 0.9
     assert seen[-1].fve["resid_0"] > 0.93
