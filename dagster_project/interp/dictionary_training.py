@@ -11,10 +11,11 @@ Loss: the mean over tokens of the squared error as a share of the token's own sq
 share of the batch's, tokens of small norm would count for little, and of the strongest activations
 they have few: of the last stream a hundredth of the tokens then cost four fifths of the loss.
 Plus the share that a reconstruction of the error by the d/2 strongest *dead* features leaves, which
-revives them (Gao et al., section 2.4); dead is what has not been above the threshold for long. Where the spec asks for it, the first features must also do alone
-(`nested`; Bussmann et al. 2025, "Learning multi-level features with Matryoshka sparse
-autoencoders"). Decoder rows stay at norm 1: the gradient along a row is removed, and rows are
-rescaled after each Adam step. The encoder starts as the decoder's transpose.
+revives them (Gao et al., section 2.4); dead is what has not been above the threshold for long.
+Where the spec asks for it, the first features must also do alone (`nested`; Bussmann et al. 2025,
+"Learning multi-level features with Matryoshka sparse autoencoders"). Decoder rows stay at norm 1:
+the gradient along a row is removed, and rows are rescaled after each Adam step. The encoder starts
+as the decoder's transpose.
 
 Cost: 10 · F · d FLOPs a token and site, and finding the least that is kept. Many small steps do
 better than few large ones. Deterministic, given the rounds: what is random follows from the seed
