@@ -47,7 +47,7 @@ lint: $(VENV)/installed ## style, banned imports, types
 bench: $(VENV)/installed ## time and memory of a study, by stage (STUDY=mine.toml)
 	$(BIN)/python -m bench $(STUDY)
 
-recipe: $(VENV)/installed ## train the shipped model and dictionaries again: 17 minutes
+recipe: $(VENV)/installed ## train the shipped model and dictionaries again: 20 minutes
 	$(BIN)/python -m dagster_project.recipe
 
 install: $(VENV)/installed ## only the virtual environment

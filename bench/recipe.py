@@ -2,7 +2,7 @@
 
 For each seed (0, 1 and 2 where none is named) the recipe trains tokenizer, model and dictionaries,
 the study `embedded` runs on them in a lake of its own, and its summary is held against the bars of
-`bench.bars`. What is in FOLDER already is not done again. Cost: about 15 minutes a seed on two
+`bench.bars`. What is in FOLDER already is not done again. Cost: about 25 minutes a seed on two
 cores.
 """
 

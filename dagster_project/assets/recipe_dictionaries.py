@@ -29,7 +29,7 @@ and measures them, as they are stored in float16, on documents of another seed: 
 explained, increase of the loss, dead features, in `figures.json` beside them.
 
 Lies in the lake's `_recipe` folder by data version. A training that was killed goes on from its
-last checkpoint. Cost: about 10 minutes on two cores for 2M tokens."""
+last checkpoint. Cost: about 7 minutes on two cores for 2M tokens."""
 
 CHECKPOINT = "dictionaries.checkpoint.safetensors"
 

@@ -26,7 +26,7 @@ with half of the documents are repeated sequences, which make the heads that cop
 stored in float16, and measured so: excess loss (loss less the generator's surprisal) by rule on
 documents of another seed, and accuracy on tasks with held-out words, in `figures.json` beside them.
 
-Lies in the lake's `_recipe` folder by data version. Cost: about 10 minutes on two cores."""
+Lies in the lake's `_recipe` folder by data version. Cost: about 12 minutes on two cores."""
 
 LEAST = 1e-3  # nats, of the plot
 STYLES = ("-", "--")  # ten colours each
