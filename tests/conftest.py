@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from dagster_project.interp.model import LanguageModel
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors; inherited by what tests start
+
+settings.register_profile("untimed", deadline=None)  # time is the machine's affair
+settings.load_profile("untimed")
 
 FAMILIES = ("neox", "neox_sequential", "llama")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.interp.bootstrap import resampling_weights, summarize
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 5))
 def test_weights_are_shares_of_the_examples(n: int, resamples: int, seed: int) -> None:
     weights = resampling_weights(n, resamples, seed)

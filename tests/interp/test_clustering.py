@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_clusters_and_map() -> None:
     assert np.array_equal(places_of(one, 0), places_of(two, 0), equal_nan=True)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(st.permutations(range(90)), st.booleans())
 def test_a_permutation_of_contexts_permutes_labels(order: list[int], signed: bool) -> None:
     X, _ = planted(2, signed=signed)

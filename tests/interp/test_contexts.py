@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.interp import contexts as module
@@ -214,7 +214,6 @@ DOCUMENTS = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(
     documents=DOCUMENTS,
     target=st.integers(1, 12),
@@ -241,7 +240,6 @@ def test_what_every_choice_keeps(
         assert len(found) == min(target, len(possible))
 
 
-@settings(deadline=None)
 @given(documents=DOCUMENTS, per_rule=st.integers(1, 4), target=st.integers(1, 20))
 def test_what_quotas_keep(documents: dict[int, list[int]], per_rule: int, target: int) -> None:
     """Each rule has its quota, or all the windows that there are of it; unless the target caps."""

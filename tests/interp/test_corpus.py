@@ -230,7 +230,7 @@ def test_what_has_no_end_needs_a_limit() -> None:
 LINES = st.lists(st.sampled_from("abc"), max_size=7)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     history=st.lists(st.dictionaries(st.sampled_from("xyz"), LINES), min_size=1, max_size=4),
     rows_per_shard=st.integers(1, 3),

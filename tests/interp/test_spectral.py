@@ -124,7 +124,7 @@ def test_a_context_like_no_other_does_no_harm() -> None:
     np.testing.assert_allclose(np.abs(found[:120]), np.abs(embed(X[:120], "cosine", 4)), atol=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_a_permutation_of_the_contexts_permutes_the_rows(random, signed: bool) -> None:  # type: ignore[no-untyped-def]  # hypothesis' Random
     X, _ = planted(3, size=10, signed=signed)
@@ -161,7 +161,7 @@ def test_cut_is_on_squares() -> None:
 
 
 @given(st.integers(0, 1000), st.floats(0.05, 1.0))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_reduced_vectors_explain_the_cut(seed: int, cut: float) -> None:
     X = np.random.default_rng(seed).standard_normal((12, 8))
     found = reduce(sparse.csr_array(X), cut).toarray()

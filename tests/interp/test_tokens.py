@@ -136,7 +136,7 @@ HOSTILE = st.text(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(texts=st.lists(HOSTILE, min_size=1, max_size=4), cut=st.integers(0, 30))
 def test_tokens_equal_one_document_at_a_time(texts: list[str], cut: int) -> None:
     tokenizer = TOKENIZER

@@ -93,7 +93,7 @@ _VALUES = {
 }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_frames_of_the_schema_pass_unchanged(data: st.DataObject) -> None:
     spec, height = TABLES["losses"], data.draw(st.integers(0, 5))

@@ -232,7 +232,7 @@ def test_a_root_that_reads_as_partition_keys_is_refused(tmp_path: Path) -> None:
 SHORT = st.lists(st.floats(0, 50, width=32), max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(SHORT, max_size=4))
 def test_any_frames_come_back(
     tmp_path_factory: pytest.TempPathFactory, parts: list[list[float]]
