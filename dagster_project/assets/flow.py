@@ -14,6 +14,8 @@ from dagster_project.assets import (
     dictionary_quality,
     documents,
     faithfulness,
+    feature_logits,
+    features,
     losses,
     model,
     node_effects,
@@ -30,7 +32,12 @@ RECIPE = "0_recipe"
 GROUPS: dict[str, tuple[Stage, ...]] = {
     RECIPE: (recipe_tokenizer.STAGE, recipe_model.STAGE, recipe_dictionaries.STAGE),
     "1_corpus": (corpus.STAGE, model.STAGE, documents.STAGE, tokens.STAGE, losses.STAGE),
-    "2_dictionaries": (dictionaries.STAGE, dictionary_quality.STAGE),
+    "2_dictionaries": (
+        dictionaries.STAGE,
+        dictionary_quality.STAGE,
+        features.STAGE,
+        feature_logits.STAGE,
+    ),
     "3_contexts": (contexts.STAGE, context_features.STAGE, clusterings.STAGE),
     "4_circuits": (pairs.STAGE, node_effects.STAGE, circuits.STAGE, faithfulness.STAGE),
 }

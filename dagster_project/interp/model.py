@@ -30,12 +30,21 @@ class Family(NamedTuple):
     layers: str  # path of the list of layers
     attention: str  # name within a layer; returns (output, weights)
     mlp: str  # name within a layer
+    norm: str  # path of the norm before the unembedding
     parallel: str  # configuration flag: the MLP reads the stream without attention; "": never
 
 
 FAMILIES = {
-    "gpt_neox": Family("gpt_neox.layers", "attention", "mlp", "use_parallel_residual"),
-    "llama": Family("model.layers", "self_attn", "mlp", ""),
+    "gpt_neox": Family(
+        layers="gpt_neox.layers",
+        attention="attention",
+        mlp="mlp",
+        norm="gpt_neox.final_layer_norm",
+        parallel="use_parallel_residual",
+    ),
+    "llama": Family(
+        layers="model.layers", attention="self_attn", mlp="mlp", norm="model.norm", parallel=""
+    ),
 }
 
 
@@ -69,6 +78,11 @@ class LanguageModel:
 
     def mlp(self, layer: int) -> Envoy:
         return getattr(self.layers[layer], self.family.mlp)
+
+    @property
+    def final_norm(self) -> torch.nn.Module:
+        """The norm before the unembedding: a LayerNorm, or an RMSNorm with a weight."""
+        return self.hf.get_submodule(self.family.norm)
 
     @property
     def unembedding(self) -> Tensor:

@@ -26,8 +26,11 @@ import polars as pl
 
 from dagster_project.lake.columns import Table
 from dagster_project.lake.errors import LakeError
+from dagster_project.lake.label_log import FILE as LOG_FILE
+from dagster_project.lake.label_log import FOLDER as LOG_FOLDER
+from dagster_project.lake.label_log import log_files
 from dagster_project.lake.queries import shipped
-from dagster_project.lake.schemas import CONTRACT_VERSION, TABLES
+from dagster_project.lake.schemas import CONTRACT_VERSION, LOGGED, TABLES
 from dagster_project.lake.store import Lake
 from dagster_project.lake.writer import (
     FILE_NAME,
@@ -102,7 +105,10 @@ def fingerprint(made: list[str]) -> str:
 def statements(lake: Lake) -> list[str]:
     """The SQL that makes the views of a lake, as it stands."""
     stored = [f"create view stored.{t.name} as {stored_view(lake, t)}" for t in TABLES.values()]
-    views = [f"create view {v.name} as {v.sql}" for v in shipped("views").values()]
+    stored.append(f"create view stored.label_log as {logged_view(lake)}")
+    # Those of the logs come first: others read them.
+    ordered = sorted(shipped("views").values(), key=lambda view: view.name not in LOGGED)
+    views = [f"create view {v.name} as {v.sql}" for v in ordered]
     queries = [f"create view queries.{q.name} as {q.sql}" for q in shipped("queries").values()]
     return ["create schema stored", "create schema queries", *stored, *views, *queries]
 
@@ -117,6 +123,24 @@ def stored_view(lake: Lake, table: Table) -> str:
     hive = ", ".join(f"{key}: varchar" for key in table.path_keys)
     options = f"hive_partitioning = true, hive_types = {{{hive}}}, union_by_name = true"
     return f"{empty} union all by name from read_parquet({_text(pattern)}, {options})"
+
+
+def logged_view(lake: Lake) -> str:
+    """Select over the lines of all studies' logs of labels; what is no label is passed over."""
+    types = {n: t for n, t in LOGGED["label_history"].sql_types.items() if n != "study"}
+    empty = ", ".join(f"null::{kind} as {_name(name)}" for name, kind in types.items())
+    if not log_files(lake):
+        return f"select null::varchar as study, {empty} where false"
+    pattern = f"{glob.escape(str(lake.root / LOG_FOLDER))}/study=*/{LOG_FILE}"
+    columns = ", ".join(f"{_name(name)}: {_text(kind)}" for name, kind in types.items())
+    options = (
+        f"format = 'newline_delimited', ignore_errors = true, columns = {{{columns}}}, "
+        "hive_partitioning = true, hive_types = {study: varchar}"
+    )
+    needed = ("site", "feature", "author", "time")
+    known = " and ".join(f"{name} is not null" for name in needed)
+    lines = f"read_json({_text(pattern)}, {options})"
+    return f"select study, {', '.join(types)} from {lines} where {known}"
 
 
 def _attached(lake: Lake) -> duckdb.DuckDBPyConnection:
@@ -157,7 +181,9 @@ def _describe(connection: duckdb.DuckDBPyConnection, lake: Lake, made_for: str) 
             "fingerprint": [made_for],
         }
     )
-    columns = pl.DataFrame([row for t in TABLES.values() for row in _documentation(t)])
+    columns = pl.DataFrame(
+        [row for t in (*TABLES.values(), *LOGGED.values()) for row in _documentation(t)]
+    )
     for name, frame in (("lake_contract", contract), ("lake_columns", columns)):
         connection.register("described", frame)
         connection.execute(f"create table {name} as from described")

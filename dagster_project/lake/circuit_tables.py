@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from dagster_project.lake.columns import (
+    BOOL,
     DOC,
     F32,
     F64,
@@ -78,6 +79,31 @@ DICTIONARY_TABLES = (
         nullable("mean_activation", F32, "Mean where above 0; null when never"),
         column("max_activation", F32, "Largest activation"),
         nullable("label", STRING, "What it stands for, by a person or a model"),
+        nullable("dead", BOOL, "Never above 0 on n_tokens"),
+        nullable("active_tokens", U32, "Tokens on which it is above 0", "tokens"),
+        nullable("n_tokens", U32, "Tokens looked at: all but BOS", "tokens"),
+        nullable("bin_width", F32, "Width of the histogram's bins, a power of two"),
+        nullable(
+            "histogram",
+            pl.List(U32),
+            "Tokens by activation: bin i (from 0) is [i, i + 1) × bin_width",
+            "tokens",
+        ),
+    ),
+    table(
+        "feature_neighbours",
+        None,
+        "site feature kind rank",
+        "A feature of the same site that is like a feature",
+        SITE,
+        FEATURE,
+        column("kind", STRING, "cosine: of decoder rows; coactive: Jaccard index of tokens"),
+        column("rank", U16, "Order by value within its kind; 0: the nearest"),
+        column("other", I32, "The neighbour"),
+        column("value", F32, "Cosine, or tokens where both are above 0 / tokens where either is"),
+        nullable(
+            "common_tokens", U32, "coactive: tokens of a sample where both are above 0", "tokens"
+        ),
     ),
     table(
         "feature_examples",
@@ -90,9 +116,17 @@ DICTIONARY_TABLES = (
         DOC,
         POS,
         column("activation", F32, "Activation of the feature there"),
+        nullable("interval", U8, "Equal interval of [0, maximum] it lies in; 0: the top"),
+        nullable("interval_low", F32, "Smallest activation of the interval"),
+        nullable("interval_high", F32, "What all activations of the interval are below"),
+        nullable("sampled", BOOL, "Drawn by chance from its interval; else only for its rank"),
         nullable(
-            "interval", U8, "Quantile interval of the activations it is drawn from; 0: the top"
+            "near_offsets",
+            pl.List(I8),
+            "Tokens of the document, from 32 before to 16 after, where the feature is above 0",
+            "tokens after pos",
         ),
+        nullable("near_activations", pl.List(F32), "Activations there, in the same order"),
     ),
     table(
         "feature_logits",
@@ -105,7 +139,13 @@ DICTIONARY_TABLES = (
         column("rank", U16, "Order by |logit|; 0: the strongest"),
         TOKEN,
         column("token", STRING, "Text of the token"),
-        column("logit", F32, "Direct effect of a unit activation on the token's logit", "logits"),
+        column(
+            "logit",
+            F32,
+            "Direct effect of a unit activation on the token's logit, times the scale σ of the "
+            "final norm, which is left out",
+            "logits × σ",
+        ),
     ),
 )
 

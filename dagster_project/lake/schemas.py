@@ -11,9 +11,11 @@ from __future__ import annotations
 from dagster_project.lake.circuit_tables import CIRCUIT_TABLES, DICTIONARY_TABLES, EFFECT_TABLES
 from dagster_project.lake.columns import Column, PartitionKey, Table, arrow_type, sql_type
 from dagster_project.lake.corpus_tables import CLUSTERING_TABLES, CORPUS_TABLES
+from dagster_project.lake.label_tables import LABEL_TABLES
 
 __all__ = [
     "CONTRACT_VERSION",
+    "LOGGED",
     "TABLES",
     "Column",
     "PartitionKey",
@@ -34,3 +36,5 @@ TABLES: dict[str, Table] = {
         *CIRCUIT_TABLES,
     )
 }
+LOGGED: dict[str, Table] = {table.name: table for table in LABEL_TABLES}
+"""Views of logs, which are queried like tables and written by people, not by stages."""

@@ -192,6 +192,23 @@ class DictionariesSpec:
 
 
 @dataclass(frozen=True)
+class FeaturesSpec:
+    tokens: Count = 1_000_000
+    """Tokens on which features are described: the first documents, as many as reach so many. A
+    feature of density 1e-5 has ten examples in a million."""
+    shards: Annotated[int, Range(0)] = 0
+    """Shards, the first ones, that these tokens are taken from. 0: all there are, so that a growing
+    corpus makes what is known of features stale."""
+    top: Annotated[int, Range(1, 1000)] = 16
+    """Examples of a feature where it is strongest."""
+    per_interval: Annotated[int, Range(1, 1000)] = 4
+    """Examples drawn from each of the 5 to 8 intervals of its activation, besides."""
+    n_ctx: Annotated[int, Range(0, 1024)] = 16
+    """Tokens before an example that make its context; of examples with the same context one is
+    kept, the strongest."""
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     train: str = ""
     """JSONL of {clean_prefix, patch_prefix, clean_answer, patch_answer, case}: discovery. Without
@@ -329,6 +346,8 @@ class Study:
     """How documents become tokens."""
     dictionaries: DictionariesSpec = DictionariesSpec()
     """The sparse dictionaries of the sites."""
+    features: FeaturesSpec = FeaturesSpec()
+    """What is found out about each feature."""
     contexts: ContextsSpec = ContextsSpec()
     """Which predicted tokens become contexts."""
     context_features: ContextFeaturesSpec = ContextFeaturesSpec()

@@ -8,14 +8,28 @@
 --   doc_id: Document: shard ordinal × 1,000,000 + row
 --   pos: Position in the document [tokens]
 --   activation: Activation of the feature there
---   interval: Quantile interval of the activations it is drawn from; 0: the top
+--   interval: Equal interval of [0, maximum] it lies in; 0: the top. Their width is a power of
+--     two, a feature has 5 to 8; may be null
+--   interval_low: Smallest activation of the interval; may be null
+--   interval_high: What all activations of the interval are below; may be null
+--   sampled: Drawn by chance from its interval; else only for its rank. The examples of an
+--     interval that are sampled stand for it; the first ranks are the strongest; may be null
+--   near_offsets: Tokens of the document, from 32 before to 16 after, where the feature is above
+--     0, the example itself (0) among them; elsewhere in that range it is 0; may be null [tokens
+--     after pos]
+--   near_activations: Activations there, in the same order; may be null
 select
-    study,
-    site,
-    feature,
-    rank,
-    doc_id,
-    pos,
-    activation,
-    interval
+    feature_examples.study,
+    feature_examples.site,
+    feature_examples.feature,
+    feature_examples.rank,
+    feature_examples.doc_id,
+    feature_examples.pos,
+    feature_examples.activation,
+    feature_examples.interval,
+    feature_examples.interval_low,
+    feature_examples.interval_high,
+    feature_examples.sampled,
+    feature_examples.near_offsets,
+    feature_examples.near_activations
 from stored.feature_examples

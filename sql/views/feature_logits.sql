@@ -8,14 +8,15 @@
 --   rank: Order by |logit|; 0: the strongest
 --   token_id: Token in the tokenizer's vocabulary
 --   token: Text of the token
---   logit: Direct effect of a unit activation on the token's logit [logits]
+--   logit: Direct effect of a unit activation on the token's logit, times the scale σ of the
+--     final norm, which is left out: order and sign do not depend on it [logits × σ]
 select
-    study,
-    site,
-    feature,
-    sign,
-    rank,
-    token_id,
-    token,
-    logit
+    feature_logits.study,
+    feature_logits.site,
+    feature_logits.feature,
+    feature_logits.sign,
+    feature_logits.rank,
+    feature_logits.token_id,
+    feature_logits.token,
+    feature_logits.logit
 from stored.feature_logits

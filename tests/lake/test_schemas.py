@@ -19,6 +19,7 @@ DESIGN = {
     "dictionaries": "study site kind d_model n_features l0 fve loss_increase loss_recovered "
     "dead_fraction source",
     "features": "study site feature density mean_activation max_activation label",
+    "feature_neighbours": "study site feature kind rank other value",
     "feature_examples": "study site feature rank doc_id pos activation interval",
     "feature_logits": "study site feature sign rank token_id token logit",
     "clusterings": "study clustering representation metric aggregation similarity n_clusters "

@@ -11,7 +11,7 @@ import pytest
 
 from dagster_project.lake.catalog import connect, fetch, grain
 from dagster_project.lake.queries import SQL_FOLDER, read, shipped
-from dagster_project.lake.schemas import TABLES
+from dagster_project.lake.schemas import LOGGED, TABLES
 from dagster_project.lake.store import Lake, LakeError
 from tests.lake.frames import put
 from tests.sql import rows
@@ -236,22 +236,23 @@ KNOWN = {"study", "token_id", "tokens", *(c for t in TABLES.values() for c in t.
 
 
 def test_there_is_a_view_of_every_table_with_its_columns_explained() -> None:
-    assert set(shipped("views")) == set(TABLES)
+    tables = TABLES | LOGGED
+    assert set(shipped("views")) == set(tables)
     for name, file in shipped("views").items():
         assert list(file.header) == ["what", "grain", "columns"]
-        assert file.header["grain"] == f"one row per ({', '.join(grain(TABLES[name]))})"
-        for column in TABLES[name].schema:
+        assert file.header["grain"] == f"one row per ({', '.join(grain(tables[name]))})"
+        for column in tables[name].schema:
             assert f"{column}:" in file.header["columns"], f"{name}.{column}"
 
 
 def test_views_have_the_columns_and_types_of_the_contract(tmp_path: Path) -> None:
     with connect(Lake(tmp_path)) as connection:
-        for name, table in TABLES.items():
+        for name, table in (TABLES | LOGGED).items():
             assert dict(fetch(connection, f"from {name}").schema) == dict(table.schema), name
 
 
 def test_grains_hold(filled: duckdb.DuckDBPyConnection) -> None:
-    for name, table in TABLES.items():
+    for name, table in (TABLES | LOGGED).items():
         keys = ", ".join(grain(table))
         twice = f"select {keys} from {name} group by {keys} having count(*) > 1"
         assert fetch(filled, twice).height == 0, name

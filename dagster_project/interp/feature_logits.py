@@ -1,0 +1,69 @@
+"""Feature logits: the tokens that a feature raises and lowers most, by its own direction alone.
+
+A feature that is a above 0 adds a·d to the stream, d its decoder row. With LayerNorm the logits of
+the final stream s are W_U (γ ⊙ (s − mean(s)) / σ(s) + β), with RMSNorm the same without mean and β.
+The feature's share of them, with σ(s) held at what it is, is a / σ(s) times
+
+    W_U (γ ⊙ (d − mean(d)))        (RMSNorm: W_U (γ ⊙ d)),
+
+which is what is stored: exact for a fixed σ, in logits × σ. Order and sign do not depend on σ,
+which differs from token to token. Left out is all that later layers make of the feature, and the
+change of σ by the feature itself. Tokens are those that the tokenizer knows; rows of the
+unembedding beyond them are padding. Of equal logits the smaller token id comes first.
+
+Cost: 2 d_model FLOPs a feature and token of the vocabulary. Memory: LOGITS numbers.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from dagster_project.interp.dictionary import Dictionary
+from dagster_project.interp.model import LanguageModel
+
+LOGITS = 1 << 24  # at a time
+SHOWN = 10  # tokens of each sign
+FEATURE_LOGITS = pl.Schema(
+    {
+        "feature": pl.Int32(),
+        "sign": pl.Int8(),
+        "rank": pl.UInt16(),
+        "token_id": pl.UInt32(),
+        "logit": pl.Float32(),
+    }
+)
+
+
+@torch.no_grad()
+def feature_logits(model: LanguageModel, dictionary: Dictionary) -> pl.DataFrame:
+    """The SHOWN tokens most raised (sign 1) and most lowered (sign −1) by each feature."""
+    unembedding = model.unembedding[: len(model.tokenizer)].float()
+    k = min(SHOWN, len(unembedding))
+    every = torch.arange(dictionary.n_features, device=model.device)
+    frames = []
+    for block in every.split(max(1, LOGITS // len(unembedding))):
+        logits = through_norm(model, dictionary.decoder_rows(block).float()) @ unembedding.T
+        for sign in (1, -1):
+            found = (sign * logits).topk(k, dim=-1)
+            columns = {
+                "feature": block[:, None].expand_as(found.indices),
+                "token_id": found.indices,
+                "logit": sign * found.values,
+            }
+            frame = pl.DataFrame({n: x.flatten().cpu().numpy() for n, x in columns.items()})
+            frames.append(frame.with_columns(sign=pl.lit(sign)))
+    rows = pl.concat(frames).with_columns(strength=pl.col("logit") * pl.col("sign"))
+    rows = rows.sort(
+        "feature", "sign", "strength", "token_id", descending=[False, False, True, False]
+    ).with_columns(rank=pl.int_range(pl.len()).over("feature", "sign"))
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in FEATURE_LOGITS.items())
+
+
+def through_norm(model: LanguageModel, directions: Tensor) -> Tensor:
+    """Directions [n, d_model] of the stream as the unembedding meets them, but for 1/σ."""
+    norm = model.final_norm
+    if isinstance(norm, torch.nn.LayerNorm):
+        directions = directions - directions.mean(-1, keepdim=True)
+    return directions * norm.get_parameter("weight").float()

@@ -1,0 +1,19 @@
+-- what: A label that was given to a feature, or taken back; label_log.py says where it is kept.
+-- grain: one row per (study, site, feature, time)
+-- columns:
+--   study: Study
+--   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   feature: Feature of the site's dictionary
+--   label: What it stands for; null: what was said before is taken back
+--   author: Who said so
+--   time: When: UTC, ISO 8601, sorted as text
+--   notes: What else was remarked; may be null
+select
+    study,
+    site,
+    feature,
+    label,
+    author,
+    time,
+    notes
+from stored.label_log
