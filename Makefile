@@ -7,7 +7,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export CIRCUIT_LAKE_ROOT ?= $(CURDIR)/lake
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help demo ui sql test lint bench recipe install clean
+.PHONY: help demo ui sql catalog test lint bench recipe install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -33,8 +33,11 @@ ui: $(VENV)/installed ## the Dagster UI on http://127.0.0.1:3000 (PORT=…)
 	@PYTHONWARNINGS='ignore:Function `dev_command`' \
 		$(BIN)/dagster dev --host 127.0.0.1 --port $(UI_PORT) --log-level warning
 
-sql: $(VENV)/installed ## a SQL prompt on the lake; SQL=strongest_edges a ready question
+sql: $(VENV)/installed ## a SQL prompt on the lake; SQL='loss_by_subset study=embedded'
 	@$(BIN)/python -m dagster_project.lake.prompt $(SQL)
+
+catalog: $(VENV)/installed ## mend the lake's catalog for DuckDB after the lake has moved
+	@$(BIN)/python -m dagster_project.lake.catalog
 
 test: $(VENV)/installed ## all tests
 	$(BIN)/pytest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from dagster_project.assets.build import study_assets
-from dagster_project.assets.catalog import catalog_asset
+from dagster_project.assets.catalog import catalog_asset, catalog_sensor
 from dagster_project.assets.faulty import faulty_studies
 from dagster_project.jobs import study_jobs
 from dagster_project.resources import LakeResource, default_root
@@ -26,7 +26,7 @@ def definitions() -> dg.Definitions:
             *faulty_studies(found.errors),
         ],
         jobs=[job for study in studies for job in study_jobs(study)],
-        sensors=[corpus_sensor(study) for study in studies],
+        sensors=[*(corpus_sensor(study) for study in studies), catalog_sensor()],
         resources={"lake": LakeResource(root=default_root())},
         executor=dg.in_process_executor,  # a run's steps share its loaded model
     )

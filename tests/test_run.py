@@ -19,8 +19,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from bench.queries import chosen, timed
 from dagster_project.assets.flow import STAGES, stages_of
 from dagster_project.display import Display
+from dagster_project.lake.catalog import connect
+from dagster_project.lake.queries import in_order
 from dagster_project.lake.schemas import TABLES
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import Provenance
@@ -29,6 +32,7 @@ from dagster_project.studies.study import read_study
 from tests.conftest import write_tiny_study
 
 REPOSITORY = Path(__file__).parents[1]
+SPARSE = {"excess_loss_by_skill", "cluster_skills", "clusterings_compared"}  # need known rules
 FLOW = [t for stage in STAGES.values() for t in stage.tables]
 
 
@@ -100,6 +104,14 @@ def test_the_catalog_answers_sql(finished: Finished) -> None:
         ).fetchall()[0]
     assert n_losses == n_tokens - n_documents
     assert mean > 0
+
+
+def test_every_shipped_question_has_an_answer(finished: Finished) -> None:
+    """Values are taken from the study, so that each question is about something that is there."""
+    with connect(finished.runner.lake) as connection:
+        values = chosen(connection)
+        rows = {f.name: timed(connection, f, values, 1).rows for _, f in in_order()}
+    assert {name for name, n in rows.items() if n == 0} <= SPARSE
 
 
 def test_a_second_run_materializes_only_the_corpus_and_the_catalog(

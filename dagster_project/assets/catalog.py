@@ -12,6 +12,12 @@ from dagster_project.resources import LakeResource
 from dagster_project.studies.study import Study
 
 KEY = dg.AssetKey("catalog")
+REFRESH = (
+    dg.AutomationCondition.any_deps_updated().since_last_handled()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
+)
+"""A table was materialized since, and none is being: once after a backfill, not during it."""
 
 
 def catalog_asset(studies: Sequence[Study]) -> dg.AssetsDefinition:
@@ -30,10 +36,13 @@ def catalog_asset(studies: Sequence[Study]) -> dg.AssetsDefinition:
         group_name="catalog",
         kinds={"duckdb"},
         owners=OWNERS,
-        code_version="1",
+        code_version="2",
+        automation_condition=REFRESH,
         description="DuckDB catalog of the lake: one view a table, empty and typed where there "
-        "is no data yet. Views read the Parquet files, so the catalog stays true as they change; "
-        "publish it again when a table gets its first rows, or when the lake has moved.",
+        "is no data yet, with the macros and questions of `sql/`. Views read the Parquet files, so "
+        "they see new partitions and studies at once; a table's first partition needs the catalog "
+        "published again, which happens by itself when what is being materialized is done. After "
+        "a move of the lake: `make catalog`.",
     )
     def catalog(lake: LakeResource) -> dg.MaterializeResult[None]:
         path = publish(lake.lake)
@@ -41,3 +50,14 @@ def catalog_asset(studies: Sequence[Study]) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(path), **rows})
 
     return catalog
+
+
+def catalog_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Publishes the catalog again when tables have been materialized."""
+    return dg.AutomationConditionSensorDefinition(
+        "catalog_refresh",
+        target=dg.AssetSelection.assets(KEY),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+        description="Materializes `catalog` after its tables, once they are done.",
+    )

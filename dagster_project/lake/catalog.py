@@ -1,13 +1,14 @@
 """`<root>/catalog.duckdb`: every table of the lake as a view, for any DuckDB of version 1.5 on.
 
 Schema `stored` has one raw view a table over its Parquet files, typed and empty where there are
-none; the main schema has `sql/views` on top, and schema `queries` one view a shipped question.
-Tables `lake_contract` and `lake_columns` say what the catalog was made for and what each column
-means. The views find new partitions of a table by themselves; a table's first partition, other
-view files or a moved lake need a new catalog, which `connect` publishes when it sees the
+none; the main schema has `sql/views` on top and `sql/macros`, and schema `queries` the shipped
+questions: one view each, a table macro for one with parameters. Tables `lake_contract`,
+`lake_columns` and `lake_queries` say what the catalog was made for, what each column means and what
+can be asked. The views find new partitions and studies by themselves; a table's first partition,
+other SQL files or a moved lake need a new catalog, which `connect` publishes when it sees the
 difference: a few statements into a temporary file, then one rename. Paths are absolute.
 
-`python -m dagster_project.lake.catalog --root R` publishes it anew.
+`python -m dagster_project.lake.catalog [--root R]` publishes it anew: so is a moved lake mended.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from dagster_project.lake.errors import LakeError
 from dagster_project.lake.label_log import FILE as LOG_FILE
 from dagster_project.lake.label_log import FOLDER as LOG_FOLDER
 from dagster_project.lake.label_log import log_files
-from dagster_project.lake.queries import shipped
+from dagster_project.lake.queries import SqlFile, in_order, shipped
 from dagster_project.lake.schemas import CONTRACT_VERSION, LOGGED, TABLES
 from dagster_project.lake.store import Lake
 from dagster_project.lake.writer import (
@@ -103,14 +104,21 @@ def fingerprint(made: list[str]) -> str:
 
 
 def statements(lake: Lake) -> list[str]:
-    """The SQL that makes the views of a lake, as it stands."""
+    """The SQL that makes the views and macros of a lake, as it stands."""
     stored = [f"create view stored.{t.name} as {stored_view(lake, t)}" for t in TABLES.values()]
     stored.append(f"create view stored.label_log as {logged_view(lake)}")
     # Those of the logs come first: others read them.
     ordered = sorted(shipped("views").values(), key=lambda view: view.name not in LOGGED)
     views = [f"create view {v.name} as {v.sql}" for v in ordered]
-    queries = [f"create view queries.{q.name} as {q.sql}" for q in shipped("queries").values()]
-    return ["create schema stored", "create schema queries", *stored, *views, *queries]
+    rest = [_creation(kind, file) for kind, file in in_order()]
+    return ["create schema stored", "create schema queries", *stored, *views, *rest]
+
+
+def _creation(kind: str, file: SqlFile) -> str:
+    name = f"queries.{file.name}" if kind == "queries" else file.name
+    if kind == "macros" or file.parameters:
+        return f"create macro {name}{file.macro()}"
+    return f"create view {name} as {file.sql}"
 
 
 def stored_view(lake: Lake, table: Table) -> str:
@@ -184,10 +192,26 @@ def _describe(connection: duckdb.DuckDBPyConnection, lake: Lake, made_for: str) 
     columns = pl.DataFrame(
         [row for t in (*TABLES.values(), *LOGGED.values()) for row in _documentation(t)]
     )
-    for name, frame in (("lake_contract", contract), ("lake_columns", columns)):
+    questions = pl.DataFrame([_question(kind, file) for kind, file in in_order()])
+    described = {"lake_contract": contract, "lake_columns": columns, "lake_queries": questions}
+    for name, frame in described.items():
         connection.register("described", frame)
         connection.execute(f"create table {name} as from described")
         connection.unregister("described")
+
+
+def _question(kind: str, file: SqlFile) -> dict[str, str]:
+    parameters = [
+        f"{p.name} {p.type}" + (f" = {p.default}" if p.default else "") for p in file.parameters
+    ]
+    call = f"({', '.join(parameters)})" if kind == "macros" or parameters else ""
+    return {
+        "ask": f"queries.{file.name}{call}" if kind == "queries" else f"{file.name}{call}",
+        "answers": file.answers,
+        "parameters": "; ".join(f"{p.name}: {p.doc}" for p in file.parameters),
+        "grain": file.header.get("grain", "a value"),
+        "columns": file.header.get("columns", ""),
+    }
 
 
 def grain(table: Table) -> tuple[str, ...]:

@@ -1,19 +1,23 @@
-"""A SQL prompt on a lake, `make sql`: one statement, one file, one shipped question, or a session.
+"""SQL on a lake, `make sql`: a shipped question, one file, one statement, or a session.
 
-`python -m dagster_project.lake.prompt [--root R] [file.sql | name of a shipped question]`, or
-`-c "statement"`. Without either, and on a terminal, a prompt with history and completion; a
-statement ends with a semicolon, and `.tables`, `.queries`, `.schema losses`, `.quit` help. The
-catalog is opened read-only and published first when missing or outdated. At most 1,000 rows of a
-result are printed; `copy (select …) to 'file.csv'` writes all of them.
+    python -m dagster_project.lake.prompt [--root R] [NAME [name=value …] | FILE.sql | -c SQL]
+                                          [--csv FILE | --json FILE | --parquet FILE]
+
+NAME is a shipped question or macro; values are for its parameters, or keep the rows of which a
+column has that value. Without any of them, and on a terminal, a prompt with history and completion;
+a statement ends with a semicolon, and `.tables`, `.queries`, `.macros`, `.schema losses`,
+`.ask loss_by_subset study=embedded`, `.quit` help. The catalog is opened read-only and published
+first when missing or outdated. A table shows the first 1,000 rows, a file holds all.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
 import sys
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,50 +25,68 @@ import duckdb
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
+from rich.table import Table
 
+from dagster_project.lake import outputs
+from dagster_project.lake.asking import statement_of
 from dagster_project.lake.catalog import connect, patiently, root_option
 from dagster_project.lake.errors import LakeError
-from dagster_project.lake.queries import SqlFile, read, shipped
-from dagster_project.lake.schemas import TABLES
+from dagster_project.lake.queries import SqlFile, shipped
+from dagster_project.lake.rendering import rendered, told
+from dagster_project.lake.schemas import LOGGED, TABLES
 from dagster_project.lake.store import Lake
 
-MAX_ROWS = 1000  # printed of a result
+VIEWS = TABLES | LOGGED
+MAX_ROWS = 1000  # shown of a result
 PIPE_WIDTH = 10_000  # characters: what is not a terminal wraps nothing
-WORDS = "select from where group by order limit having join using with as count avg sum desc"
+COMMANDS = (".tables", ".queries", ".macros", ".schema", ".ask", ".quit")
+WORDS = (
+    "select from where group by order having limit join left using on with as distinct case when "
+    "then else end and or not null is in between like filter over partition count sum avg median "
+    "min max quantile desc asc nulls last union all qualify describe summarize copy to"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Answer what the command line asks; the exit status."""
-    given = _parser().parse_args(arguments)
+    given = _parser().parse_intermixed_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     try:
         with connect(Lake(Path(given.root))) as connection:
-            if given.command is not None:
-                show(console, connection, given.command)
-            elif given.file is not None:
-                show(console, connection, statement_of(given.file))
-            elif sys.stdin.isatty():
+            sql = _asked(connection, given)
+            if sql is None:
                 converse(console, connection)
+            elif kind := next((k for k in outputs.FORMATS if getattr(given, k)), None):
+                _save(connection, sql, kind, getattr(given, kind))
             else:
-                show(console, connection, sys.stdin.read())
+                show(console, connection, sql)
     except (LakeError, duckdb.Error) as error:
         Console(stderr=True).print(told(error))
         return 1
     return 0
 
 
-def statement_of(given: str) -> str:
-    """The SQL of a file or of a shipped question. Raises LakeError that lists the questions."""
-    if given in shipped("queries"):
-        return shipped("queries")[given].sql
-    if Path(given).is_file():
-        return read(Path(given)).sql
-    known = ", ".join(shipped("queries"))
-    raise LakeError(f"{given}: neither a file nor a shipped question, which are: {known}")
+def _asked(connection: duckdb.DuckDBPyConnection, given: argparse.Namespace) -> str | None:
+    """The SQL that the command line or a pipe asks; None: a session. Raises LakeError."""
+    if given.command is not None and given.question:
+        raise LakeError(f"-c or a question, not both: found {given.question[0]!r} besides")
+    if given.command is not None:
+        return str(given.command)
+    if given.question:
+        return statement_of(connection, given.question)
+    if not sys.stdin.isatty():
+        return sys.stdin.read()
+    if any(getattr(given, kind) for kind in outputs.FORMATS):
+        raise LakeError("a file needs something to be asked: a question, a file or -c")
+    return None
+
+
+def _save(connection: duckdb.DuckDBPyConnection, sql: str, kind: str, file: str) -> None:
+    rows = patiently(partial(outputs.write, connection, sql, kind, file))
+    if file != "-":
+        told_of = f"{_size(rows)} in {file}"
+        Console(stderr=True).print(told_of, markup=False, highlight=False, soft_wrap=True)
 
 
 def show(console: Console, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -72,7 +94,7 @@ def show(console: Console, connection: duckdb.DuckDBPyConnection, sql: str) -> N
     for statement in duckdb.extract_statements(sql):
         names, rows = patiently(partial(_answer, connection, statement))
         console.print(rendered(names, rows[:MAX_ROWS]))
-        console.print(_size(len(rows)), style="dim")
+        console.print(_shown(len(rows)), style="dim")
 
 
 def _answer(
@@ -84,46 +106,14 @@ def _answer(
     return names, answer.fetchmany(MAX_ROWS + 1)
 
 
-def _size(rows: int) -> str:
+def _shown(rows: int) -> str:
     if rows > MAX_ROWS:
-        return f"first {MAX_ROWS} rows"
-    return "1 row" if rows == 1 else f"{rows} rows"
+        return f"first {MAX_ROWS:,} rows; --csv FILE writes all"
+    return _size(rows)
 
 
-def rendered(names: list[str], rows: Sequence[tuple[object, ...]]) -> RichTable:
-    """Rows as a table; numbers to the right, floats in four significant digits."""
-    table = RichTable(header_style="bold", box=SIMPLE_HEAD)
-    for i, name in enumerate(names):
-        number = any(isinstance(row[i], int | float) for row in rows)
-        table.add_column(cell(name), justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
-    return table
-
-
-def cell(value: object) -> str:
-    """A value as text of a cell; corpus text is neither markup nor does it steer the terminal."""
-    if value is None:
-        return "[dim]null[/dim]"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return ", ".join(cell(v) for v in value)
-    return escape(visible(str(value)))
-
-
-def visible(text: str) -> str:
-    """Text on one line, with escapes for what is not seen but acts: control characters, marks that
-    turn the direction of writing, and all else of Unicode's category C."""
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c).startswith("C") else c
-        for c in text
-    )
-
-
-def told(error: Exception) -> str:
-    """An error as markup; it may quote corpus text."""
-    return "[red]" + escape("\n".join(map(visible, str(error).split("\n")))) + "[/red]"
+def _size(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
 def converse(console: Console, connection: duckdb.DuckDBPyConnection) -> None:
@@ -131,45 +121,75 @@ def converse(console: Console, connection: duckdb.DuckDBPyConnection) -> None:
     console.print("SQL on the lake. A statement ends with ;   .help shows the commands.")
     for text in _statements(_session()):
         try:
-            if text.startswith("."):
+            if text.startswith(".ask "):
+                show(console, connection, statement_of(connection, shlex.split(text)[1:]))
+            elif text.startswith("."):
                 console.print(answer_command(text))
             else:
                 show(console, connection, text)
         except EOFError:
             return
-        except (LakeError, duckdb.Error) as error:
+        except (LakeError, duckdb.Error, ValueError) as error:  # ValueError: a quote left open
             console.print(told(error))
         except KeyboardInterrupt:
             console.print("interrupted", style="dim")
 
 
-def answer_command(text: str) -> str | RichTable:
+def answer_command(text: str) -> str | Table:
     """The answer to a command of the prompt. Raises EOFError for `.quit`."""
     match text.rstrip(";").split():
         case [".quit" | ".exit"]:
             raise EOFError
         case [".tables"]:
-            return rendered(["table", "rows are"], [(t.name, t.doc) for t in TABLES.values()])
-        case [".queries"]:
-            lines = [(f"queries.{q.name}", q.header["question"]) for q in _questions()]
-            return rendered(["view", "question"], lines)
-        case [".schema", name] if name in TABLES:
-            columns = TABLES[name].columns
-            rows = [(c.name, TABLES[name].sql_types[c.name], c.unit, c.doc) for c in columns]
+            return rendered(["table", "rows are"], [(t.name, t.doc) for t in VIEWS.values()])
+        case [".queries" | ".macros" as command]:
+            return _listed(command[1:])
+        case [".schema", name] if name in VIEWS:
+            columns = VIEWS[name].columns
+            rows = [(c.name, VIEWS[name].sql_types[c.name], c.unit, c.doc) for c in columns]
             return rendered(["column", "type", "unit", "what"], rows)
-    return ".tables   .queries   .schema <table>   .quit   or SQL that ends with ;"
+        case [".schema", name] if name.removeprefix("queries.") in _by_name():
+            return _described(_by_name()[name.removeprefix("queries.")])
+    return (
+        ".tables   .queries   .macros   .schema <table, query or macro>   "
+        ".ask <query or macro> name=value …   .quit   or SQL that ends with ;"
+    )
+
+
+def _listed(kind: str) -> Table:
+    """What can be asked, with its parameters."""
+    prefix = "queries." if kind == "queries" else ""
+    lines = []
+    for file in shipped(kind).values():
+        call = f"({', '.join(p.name for p in file.parameters)})"
+        brackets = call if kind == "macros" or file.parameters else ""
+        lines.append((f"{prefix}{file.name}{brackets}", file.answers))
+    return rendered([kind, "answers"], lines)
+
+
+def _described(file: SqlFile) -> Table:
+    """Parameters, grain and columns of a query or macro."""
+    given = [
+        (p.name, p.type if p.default is None else f"{p.type} = {p.default}", p.doc)
+        for p in file.parameters
+    ]
+    said = [(key, "", file.header[key]) for key in ("grain", "columns") if key in file.header]
+    return rendered([file.name, "type", file.answers], [*given, *said])
+
+
+def _by_name() -> dict[str, SqlFile]:
+    return shipped("queries") | shipped("macros")
 
 
 def completer() -> WordCompleter:
-    """Completes tables, columns, shipped questions and the commonest words of SQL."""
-    tables = [*TABLES, *(f"queries.{q.name}" for q in _questions())]
-    columns = sorted({name for table in TABLES.values() for name in table.schema.names()})
-    commands = [".tables", ".queries", ".schema", ".quit"]
-    return WordCompleter([*tables, *columns, *WORDS.split(), *commands], WORD=True)
-
-
-def _questions() -> Iterator[SqlFile]:
-    yield from shipped("queries").values()
+    """Completes tables, columns, questions, macros and their parameters, the prompt's commands and
+    the commonest words of SQL."""
+    names = [*VIEWS, *shipped("macros"), *shipped("queries")]
+    names += [f"queries.{name}" for name in shipped("queries")]
+    columns = {name for table in VIEWS.values() for name in table.schema.names()}
+    columns |= {p.name for file in _by_name().values() for p in file.parameters}
+    words = [*names, *sorted(columns), *WORDS.split(), *COMMANDS]
+    return WordCompleter(words, ignore_case=True, pattern=re.compile(r"[\w.]+"))
 
 
 def _session() -> PromptSession[str]:
@@ -199,10 +219,20 @@ def _statements(session: PromptSession[str]) -> Iterator[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="SQL on a lake.")
+    parser = argparse.ArgumentParser(prog="make sql", description="SQL on a lake.")
     root_option(parser)
-    parser.add_argument("-c", dest="command", help="one statement")
-    parser.add_argument("file", nargs="?", help="an SQL file, or a question of sql/queries by name")
+    parser.add_argument("-c", dest="command", metavar="SQL", help="statements")
+    parser.add_argument(
+        "question",
+        nargs="*",
+        metavar="NAME",
+        help="a question of sql/queries, a macro or an SQL file, then name=value for its "
+        "parameters or columns",
+    )
+    files = parser.add_mutually_exclusive_group()
+    for kind in outputs.FORMATS:
+        text = f"write all rows as {kind}" + ("" if kind == "parquet" else "; -: standard output")
+        files.add_argument(f"--{kind}", metavar="FILE", help=text)
     return parser
 
 

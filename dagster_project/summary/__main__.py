@@ -19,8 +19,8 @@ from rich.padding import Padding
 
 from dagster_project.lake.catalog import CATALOG, root_option
 from dagster_project.lake.errors import LakeError
-from dagster_project.lake.prompt import told
 from dagster_project.lake.queries import shipped
+from dagster_project.lake.rendering import told
 from dagster_project.lake.store import Lake
 from dagster_project.summary.blocks import Block, blocks
 from dagster_project.summary.figures import Figures, figures

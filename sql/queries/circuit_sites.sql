@@ -3,7 +3,7 @@
 -- columns: layer (−1: embed); nodes and error_nodes; feature_effect and error_effect: Σ|effect| in
 --   the metric's unit; feature_share: the features' part of their sum
 with layered as (
-    select *, coalesce(try_cast(split_part(site, '_', 2) as integer), -1) as layer
+    select *, layer_of(site) as layer
     from circuit_nodes
 )
 select

@@ -1,40 +1,60 @@
 -- question: Which features do the contexts of a cluster have in common?
--- grain: one row per (study, clustering, cluster, site, feature): the 20 of largest mean_effect
+-- parameters:
+--   clustering varchar: the clustering
+--   places bigint = 20: how many features of each cluster
+-- grain: one row per (study, clustering, cluster, site, feature): those of largest mean_effect
 -- columns: place within the cluster; contexts of the cluster in which it is active, and their
---   share; mean_activation where active; mean_effect: mean of |effect| over the whole cluster;
---   label. Values are sums over positions: those stored (pos is null), else of the rows kept
-with sizes as (
-    select study, clustering, cluster, count(*) as size
-    from cluster_members
-    where cluster >= 0
-    group by study, clustering, cluster
+--   share; mean_activation where active; mean_effect: mean of |effect|, summed over positions, over
+--   the whole cluster; elsewhere: the same over the clustering's other clusters; label
+with members as (
+    select study, context_id, cluster
+    from cluster_members as placed
+    where placed.clustering = $clustering and cluster >= 0
 ),
-context_sums as (
-    select study, context_id, site, feature,
-        coalesce(sum(activation) filter (where pos is null), sum(activation)) as activation,
-        coalesce(sum(effect) filter (where pos is null), sum(effect)) as effect
-    from context_features
-    where feature >= 0
-    group by study, context_id, site, feature
+sizes as (
+    select study, cluster, count(*) as size, sum(count(*)) over (partition by study) as total
+    from members
+    group by study, cluster
 ),
 feature_sums as (
-    select study, clustering, cluster, site, feature, count(*) as contexts,
-        avg(activation) as mean_activation, sum(abs(effect)) as total_effect
-    from cluster_members
-    join context_sums using (study, context_id)
-    group by study, clustering, cluster, site, feature
+    select study, cluster, site, feature, count(*) as contexts,
+        sum(activation) as activation, sum(abs(effect)) as effect
+    from members
+    join context_sums() using (study, context_id)
+    where feature >= 0
+    group by study, cluster, site, feature
+),
+means as (
+    select
+        feature_sums.*,
+        contexts / size as share,
+        activation / contexts as mean_activation,
+        effect / size as mean_effect,
+        (sum(effect) over (partition by study, site, feature) - effect)
+            / nullif(total - size, 0) as elsewhere
+    from feature_sums
+    join sizes using (study, cluster)
 ),
 ranked as (
-    select *, total_effect / size as mean_effect, contexts / size as share,
-        row_number() over (
-            partition by study, clustering, cluster order by total_effect desc, site, feature
-        ) as place
-    from feature_sums
-    join sizes using (study, clustering, cluster)
+    select *, row_number() over (
+        partition by study, cluster order by mean_effect desc, site, feature
+    ) as place
+    from means
 )
-select study, clustering, cluster, place, site, feature, contexts, share,
-    ranked.mean_activation, mean_effect, label
+select
+    study,
+    $clustering as clustering,
+    cluster,
+    place,
+    site,
+    feature,
+    contexts,
+    share,
+    ranked.mean_activation,
+    mean_effect,
+    elsewhere,
+    label
 from ranked
 left join features using (study, site, feature)
-where place <= 20
-order by study, clustering, cluster, place
+where place <= $places
+order by study, cluster, place

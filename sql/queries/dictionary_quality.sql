@@ -3,7 +3,7 @@
 -- columns: layer (−1: embed); kind; n_features; l0 (features a token); fve; loss_increase in nats;
 --   loss_recovered against mean ablation; dead_fraction; alive: features that ever fire
 with layered as (
-    select *, coalesce(try_cast(split_part(site, '_', 2) as integer), -1) as layer
+    select *, layer_of(site) as layer
     from dictionaries
 )
 select

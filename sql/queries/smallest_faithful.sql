@@ -1,18 +1,23 @@
--- question: How many nodes does it take to recover 80 % of the model's behaviour?
--- grain: one row per (study, task, unit, split, ablation, errors)
--- columns: n_nodes: of the smallest circuit with faithfulness ≥ 0.8 (null: none); faithfulness and
---   completeness there; largest: the highest faithfulness of any size
+-- question: How many nodes does it take to recover most of the model's behaviour?
+-- parameters:
+--   at_least double = 0.8: the faithfulness that counts as most
+-- grain: one row per (study, task, method, aggregation, unit, split, ablation, errors, start_layer)
+-- columns: n_nodes: of the smallest circuit that faithful (null: none; random: of any seed);
+--   faithfulness and completeness there; largest: the highest faithfulness of any size
 select
     study,
     task,
+    method,
+    aggregation,
     unit,
     split,
     ablation,
     errors,
-    min(n_nodes) filter (where faithfulness >= 0.8) as n_nodes,
-    arg_min(faithfulness, n_nodes) filter (where faithfulness >= 0.8) as faithfulness,
-    arg_min(completeness, n_nodes) filter (where faithfulness >= 0.8) as completeness,
+    start_layer,
+    min(n_nodes) filter (where faithfulness >= $at_least) as n_nodes,
+    arg_min(faithfulness, n_nodes) filter (where faithfulness >= $at_least) as faithfulness,
+    arg_min(completeness, n_nodes) filter (where faithfulness >= $at_least) as completeness,
     max(faithfulness) as largest
 from faithfulness
-group by study, task, unit, split, ablation, errors
-order by study, task, unit, split, ablation, errors
+group by study, task, method, aggregation, unit, split, ablation, errors, start_layer
+order by study, task, method, aggregation, unit, split, ablation, errors, start_layer

@@ -4,7 +4,8 @@
 --   mean_loss in nats; top_share: predictions in which it was the model's first choice;
 --   rules: known (skill, slot) in the corpus; excess: of all pieces whose surprisal is known, loss
 --   less surprisal, in nats a token; n_layers, d_model and sites with a dictionary; n_features;
---   contexts; tasks with a circuit
+--   worst_fve: variance explained at the worst site; contexts; ari of the best clustering against
+--   the known rules, on contexts that did not choose it; tasks with a circuit
 with corpora as (
     select study, count(*) as documents, count(distinct pile_set_name) as subsets,
         count(distinct shard) as shards
@@ -26,7 +27,8 @@ predictions as (
 ),
 models as (
     select study, count(*) filter (where starts_with(site, 'resid_')) as n_layers,
-        max(d_model) as d_model, count(*) as sites, sum(n_features)::bigint as n_features
+        max(d_model) as d_model, count(*) as sites, sum(n_features)::bigint as n_features,
+        min(fve) as worst_fve
     from dictionaries
     group by study
 ),
@@ -34,6 +36,11 @@ chosen as (
     select study, count(*) as contexts
     from contexts
     group by study
+),
+grouped as (
+    select study, report_ari as ari
+    from queries.clusterings_compared
+    where chosen
 ),
 circuits_made as (
     select study, count(distinct task) as tasks
@@ -55,12 +62,15 @@ select
     d_model,
     sites,
     n_features,
+    worst_fve,
     contexts,
+    ari,
     tasks
 from corpora
 full join texts using (study)
 full join predictions using (study)
 full join models using (study)
 full join chosen using (study)
+full join grouped using (study)
 full join circuits_made using (study)
 order by study

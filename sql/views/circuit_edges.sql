@@ -12,21 +12,21 @@
 --   down_pos: Position of the downstream node; null when summed [tokens]
 --   down_feature: Feature of the downstream node; −1: error node; 0 at y
 --   weight: Signed effect through this edge, mean over examples [metric]
---   share_above: Share of bootstrap resamples with |value| above the threshold
---   low: 5 % of the bootstrap resamples
---   high: 95 % of the bootstrap resamples
+--   share_above: Share of bootstrap resamples with |value| above the threshold; may be null
+--   low: 5 % of the bootstrap resamples; may be null
+--   high: 95 % of the bootstrap resamples; may be null
 select
-    study,
-    task,
-    circuit,
-    up_site,
-    up_pos,
-    up_feature,
-    down_site,
-    down_pos,
-    down_feature,
-    weight,
-    share_above,
-    low,
-    high
+    circuit_edges.study,
+    circuit_edges.task,
+    circuit_edges.circuit,
+    circuit_edges.up_site,
+    circuit_edges.up_pos,
+    circuit_edges.up_feature,
+    circuit_edges.down_site,
+    circuit_edges.down_pos,
+    circuit_edges.down_feature,
+    circuit_edges.weight,
+    circuit_edges.share_above,
+    circuit_edges.low,
+    circuit_edges.high
 from stored.circuit_edges

@@ -14,24 +14,24 @@
 --   n_error_nodes: Error nodes
 --   n_edges: Edges
 --   total_effect: Mean over examples of m(patch) − m(clean); null without a patch [metric]
---   feature_share: Σ|feature effects| / Σ|effects|
---   interestingness: Feature share with sites weighted by softmax(A)·A
---   writer_ratio: Σ|feature effects| of embed, attn, mlp / that of all sites
+--   feature_share: Σ|feature effects| / Σ|effects|; may be null
+--   interestingness: Feature share with sites weighted by softmax(A)·A; may be null
+--   writer_ratio: Σ|feature effects| of embed, attn, mlp / that of all sites; may be null
 select
-    study,
-    task,
-    circuit,
-    method,
-    aggregation,
-    node_threshold,
-    edge_threshold,
-    edge_kind,
-    n_examples,
-    n_nodes,
-    n_error_nodes,
-    n_edges,
-    total_effect,
-    feature_share,
-    interestingness,
-    writer_ratio
+    circuits.study,
+    circuits.task,
+    circuits.circuit,
+    circuits.method,
+    circuits.aggregation,
+    circuits.node_threshold,
+    circuits.edge_threshold,
+    circuits.edge_kind,
+    circuits.n_examples,
+    circuits.n_nodes,
+    circuits.n_error_nodes,
+    circuits.n_edges,
+    circuits.total_effect,
+    circuits.feature_share,
+    circuits.interestingness,
+    circuits.writer_ratio
 from stored.circuits

@@ -5,13 +5,13 @@
 --   clustering: Clustering
 --   context_id: Context
 --   cluster: Its cluster; −1: zero vector
---   x: Place on the 2-D map
---   y: Place on the 2-D map
+--   x: Place on the 2-D map; may be null
+--   y: Place on the 2-D map; may be null
 select
-    study,
-    clustering,
-    context_id,
-    cluster,
-    x,
-    y
+    cluster_members.study,
+    cluster_members.clustering,
+    cluster_members.context_id,
+    cluster_members.cluster,
+    cluster_members.x,
+    cluster_members.y
 from stored.cluster_members

@@ -7,57 +7,58 @@
 --   metric: Metric of the effects: log_prob, logit or logit_minus_mean
 --   aggregation: Of the contexts' features over positions: sum or last
 --   similarity: cosine, clipped, angular or abs
---   unit_norm_per_site: Each site's part of a vector is scaled to norm 1
---   unit_rows: Each row of the spectral embedding is scaled to norm 1
---   errors: Error nodes are columns of the vectors too
---   svd_cut: Share of ‖X‖² in the singular directions kept; 0: no SVD
+--   unit_norm_per_site: Each site's part of a vector is scaled to norm 1; may be null
+--   unit_rows: Each row of the spectral embedding is scaled to norm 1; may be null
+--   errors: Error nodes are columns of the vectors too; may be null
+--   svd_cut: Share of ‖X‖² in the singular directions kept; 0: no SVD; may be null
 --   n_clusters: Clusters found
 --   n_contexts: Contexts clustered, zero vectors included
---   n_zero: Contexts whose vector is zero (cluster −1)
---   part: all contexts, or the half to choose or to report by
+--   n_zero: Contexts whose vector is zero (cluster −1); may be null
+--   part: all contexts, or the half to choose or to report by; may be null
 --   sample: The part; of part of it, how the contexts were drawn
---   ari: Adjusted Rand index against the known rules (skill and slot)
---   nmi: Normalised mutual information with the known rules
---   purity: Share of contexts whose rule is their cluster's commonest
---   silhouette: Mean silhouette (cosine) of the contexts in clusters
---   previous_ari: ARI against the known rules of clusters by the previous token
---   previous_nmi: NMI against the known rules of clusters by the previous token
---   previous_purity: PURITY against the known rules of clusters by the previous token
---   answer_ari: ARI against the known rules of clusters by the answer token
---   answer_nmi: NMI against the known rules of clusters by the answer token
---   answer_purity: PURITY against the known rules of clusters by the answer token
---   last_ari: ARI against the known rules of clusters by last-position activations
---   last_nmi: NMI against the known rules of clusters by last-position activations
---   last_purity: PURITY against the known rules of clusters by last-position activations
---   seconds: Time that the clustering took [s]
+--   ari: Adjusted Rand index against the known rules (skill and slot); may be null
+--   nmi: Normalised mutual information with the known rules; may be null
+--   purity: Share of contexts whose rule is their cluster's commonest; may be null
+--   silhouette: Mean silhouette (cosine) of the contexts in clusters; may be null
+--   previous_ari: ARI against the known rules of clusters by the previous token; may be null
+--   previous_nmi: NMI against the known rules of clusters by the previous token; may be null
+--   previous_purity: PURITY against the known rules of clusters by the previous token; may be null
+--   answer_ari: ARI against the known rules of clusters by the answer token; may be null
+--   answer_nmi: NMI against the known rules of clusters by the answer token; may be null
+--   answer_purity: PURITY against the known rules of clusters by the answer token; may be null
+--   last_ari: ARI against the known rules of clusters by last-position activations; may be null
+--   last_nmi: NMI against the known rules of clusters by last-position activations; may be null
+--   last_purity: PURITY against the known rules of clusters by last-position activations; may be
+--     null
+--   seconds: Time that the clustering took; may be null [s]
 select
-    study,
-    clustering,
-    representation,
-    metric,
-    aggregation,
-    similarity,
-    unit_norm_per_site,
-    unit_rows,
-    errors,
-    svd_cut,
-    n_clusters,
-    n_contexts,
-    n_zero,
-    part,
-    sample,
-    ari,
-    nmi,
-    purity,
-    silhouette,
-    previous_ari,
-    previous_nmi,
-    previous_purity,
-    answer_ari,
-    answer_nmi,
-    answer_purity,
-    last_ari,
-    last_nmi,
-    last_purity,
-    seconds
+    clusterings.study,
+    clusterings.clustering,
+    clusterings.representation,
+    clusterings.metric,
+    clusterings.aggregation,
+    clusterings.similarity,
+    clusterings.unit_norm_per_site,
+    clusterings.unit_rows,
+    clusterings.errors,
+    clusterings.svd_cut,
+    clusterings.n_clusters,
+    clusterings.n_contexts,
+    clusterings.n_zero,
+    clusterings.part,
+    clusterings.sample,
+    clusterings.ari,
+    clusterings.nmi,
+    clusterings.purity,
+    clusterings.silhouette,
+    clusterings.previous_ari,
+    clusterings.previous_nmi,
+    clusterings.previous_purity,
+    clusterings.answer_ari,
+    clusterings.answer_nmi,
+    clusterings.answer_purity,
+    clusterings.last_ari,
+    clusterings.last_nmi,
+    clusterings.last_purity,
+    clusterings.seconds
 from stored.clusterings

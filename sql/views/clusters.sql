@@ -8,18 +8,18 @@
 --   mean_loss: Mean loss of the answers in their documents [nats]
 --   top_answers: Commonest answer tokens, commonest first
 --   answer_entropy: Entropy of the answer token within the cluster [nats]
---   top_skill: Commonest known rule: skill/slot, or skill without a slot
---   purity: Share of the contexts with a known rule that have the commonest
---   silhouette: Mean silhouette of its sampled contexts
+--   top_skill: Commonest known rule: skill/slot, or skill without a slot; may be null
+--   purity: Share of the contexts with a known rule that have the commonest; may be null
+--   silhouette: Mean silhouette (cosine) of its contexts; may be null
 select
-    study,
-    clustering,
-    cluster,
-    size,
-    mean_loss,
-    top_answers,
-    answer_entropy,
-    top_skill,
-    purity,
-    silhouette
+    clusters.study,
+    clusters.clustering,
+    clusters.cluster,
+    clusters.size,
+    clusters.mean_loss,
+    clusters.top_answers,
+    clusters.answer_entropy,
+    clusters.top_skill,
+    clusters.purity,
+    clusters.silhouette
 from stored.clusters

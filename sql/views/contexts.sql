@@ -9,17 +9,17 @@
 --   answer: Text of the answer token
 --   loss: Loss of the answer given the whole document before it [nats]
 --   context_loss: Loss of the answer given only the context [nats]
---   skill: Rule behind the token, where the corpus knows it
---   slot: Place of the token within that rule
+--   skill: Rule behind the token, where the corpus knows it; may be null
+--   slot: Place of the token within that rule; may be null
 select
-    study,
-    context_id,
-    doc_id,
-    pos,
-    answer_id,
-    answer,
-    loss,
-    context_loss,
-    skill,
-    slot
+    contexts.study,
+    contexts.context_id,
+    contexts.doc_id,
+    contexts.pos,
+    contexts.answer_id,
+    contexts.answer,
+    contexts.loss,
+    contexts.context_loss,
+    contexts.skill,
+    contexts.slot
 from stored.contexts

@@ -21,33 +21,33 @@
 --   f_model: F of the model, mean over examples [metric]
 --   f_circuit: F with only the circuit [metric]
 --   f_empty: F with every node ablated [metric]
---   f_complement: F without the circuit [metric]
+--   f_complement: F without the circuit; may be null [metric]
 --   faithfulness: (F(C) − F(∅)) / (F(M) − F(∅)); null: too small a divisor
---   completeness: The same of the complement; 0 is complete
---   low: 5 % of the bootstrap of faithfulness
---   high: 95 % of the bootstrap of faithfulness
+--   completeness: The same of the complement; 0 is complete; may be null
+--   low: 5 % of the bootstrap of faithfulness; may be null
+--   high: 95 % of the bootstrap of faithfulness; may be null
 select
-    study,
-    task,
-    method,
-    aggregation,
-    split,
-    unit,
-    seed,
-    selection,
-    value,
-    ablation,
-    errors,
-    start_layer,
-    n_nodes,
-    n_error_nodes,
-    accuracy,
-    f_model,
-    f_circuit,
-    f_empty,
-    f_complement,
-    faithfulness,
-    completeness,
-    low,
-    high
+    faithfulness.study,
+    faithfulness.task,
+    faithfulness.method,
+    faithfulness.aggregation,
+    faithfulness.split,
+    faithfulness.unit,
+    faithfulness.seed,
+    faithfulness.selection,
+    faithfulness.value,
+    faithfulness.ablation,
+    faithfulness.errors,
+    faithfulness.start_layer,
+    faithfulness.n_nodes,
+    faithfulness.n_error_nodes,
+    faithfulness.accuracy,
+    faithfulness.f_model,
+    faithfulness.f_circuit,
+    faithfulness.f_empty,
+    faithfulness.f_complement,
+    faithfulness.faithfulness,
+    faithfulness.completeness,
+    faithfulness.low,
+    faithfulness.high
 from stored.faithfulness

@@ -28,4 +28,7 @@ select
     features.bin_width,
     features.histogram
 from stored.features as features
-left join labels using (study, site, feature)
+left join labels
+    on labels.study = features.study
+        and labels.site = features.site
+        and labels.feature = features.feature

@@ -9,11 +9,11 @@
 --   time: When: UTC, ISO 8601, sorted as text
 --   notes: What else was remarked; may be null
 select
-    study,
-    site,
-    feature,
-    label,
-    author,
-    time,
-    notes
+    label_log.study,
+    label_log.site,
+    label_log.feature,
+    label_log.label,
+    label_log.author,
+    label_log.time,
+    label_log.notes
 from stored.label_log

@@ -10,19 +10,31 @@
 --   notes: What else was remarked; may be null
 --   versions: Labels that the feature has had, this one included
 with latest as (
-    select study, site, feature, label, author, time, notes,
-        count(label) over (partition by study, site, feature) as versions
+    select
+        label_log.study,
+        label_log.site,
+        label_log.feature,
+        label_log.label,
+        label_log.author,
+        label_log.time,
+        label_log.notes,
+        count(label_log.label) over (
+            partition by label_log.study, label_log.site, label_log.feature
+        ) as versions
     from stored.label_log
-    qualify row_number() over (partition by study, site, feature order by time desc, label) = 1
+    qualify row_number() over (
+        partition by label_log.study, label_log.site, label_log.feature
+        order by label_log.time desc, label_log.label
+    ) = 1
 )
 select
-    study,
-    site,
-    feature,
-    label,
-    author,
-    time,
-    notes,
-    versions::uinteger as versions
+    latest.study,
+    latest.site,
+    latest.feature,
+    latest.label,
+    latest.author,
+    latest.time,
+    latest.notes,
+    latest.versions::uinteger as versions
 from latest
-where label is not null
+where latest.label is not null

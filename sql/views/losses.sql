@@ -11,25 +11,25 @@
 --   entropy: Entropy of the model's prediction [nats]
 --   trigram_seen: The trigram ending here occurred earlier in the document
 --   bigram_seen: The bigram ending here occurred earlier in the document
---   piece: Index in the document's pieces of the one it belongs to
---   surprisal: −log p of the piece under its rule, on its first token; 0 on its others, so
---     that sum(loss) − sum(surprisal) of a piece is its excess loss; null where there is no
---     piece or not all of its tokens may have a loss [nats]
---   skill: Rule behind the token, where the corpus knows it
---   slot: Place of the token within that rule
+--   piece: Index in the document's pieces of the one it belongs to; may be null
+--   surprisal: −log p of the piece under its rule, on its first token; 0 on its others, so that
+--     sum(loss) − sum(surprisal) of a piece is its excess loss; null where there is no piece or not
+--     all of its tokens may have a loss [nats]
+--   skill: Rule behind the token, where the corpus knows it; may be null
+--   slot: Place of the token within that rule; may be null
 select
-    study,
-    doc_id,
-    pos,
-    shard,
-    token_id,
-    loss,
-    rank,
-    entropy,
-    trigram_seen,
-    bigram_seen,
-    piece,
-    surprisal,
-    skill,
-    slot
+    losses.study,
+    losses.doc_id,
+    losses.pos,
+    losses.shard,
+    losses.token_id,
+    losses.loss,
+    losses.rank,
+    losses.entropy,
+    losses.trigram_seen,
+    losses.bigram_seen,
+    losses.piece,
+    losses.surprisal,
+    losses.skill,
+    losses.slot
 from stored.losses

@@ -9,11 +9,11 @@
 --   pos: Position in the example [tokens]
 --   gradient: ∂m/∂x, one number a dimension of the site
 select
-    study,
-    task,
-    method,
-    example,
-    site,
-    pos,
-    gradient
+    mean_gradients.study,
+    mean_gradients.task,
+    mean_gradients.method,
+    mean_gradients.example,
+    mean_gradients.site,
+    mean_gradients.pos,
+    mean_gradients.gradient
 from stored.mean_gradients

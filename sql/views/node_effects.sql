@@ -10,22 +10,22 @@
 --   feature: Feature of the site's dictionary; −1: the error node
 --   effect: Signed effect; positive supports the clean answer [metric]
 --   abs_effect: Mean over examples of Σ|effect| [metric]
---   share_above: Share of bootstrap resamples with |value| above the threshold
---   low: 5 % of the bootstrap resamples
---   high: 95 % of the bootstrap resamples
---   patch_only: Share of examples in which it is active in the patch alone
+--   share_above: Share of bootstrap resamples with |value| above the threshold; may be null
+--   low: 5 % of the bootstrap resamples; may be null
+--   high: 95 % of the bootstrap resamples; may be null
+--   patch_only: Share of examples in which it is active in the patch alone; may be null
 select
-    study,
-    task,
-    method,
-    aggregation,
-    pos,
-    site,
-    feature,
-    effect,
-    abs_effect,
-    share_above,
-    low,
-    high,
-    patch_only
+    node_effects.study,
+    node_effects.task,
+    node_effects.method,
+    node_effects.aggregation,
+    node_effects.pos,
+    node_effects.site,
+    node_effects.feature,
+    node_effects.effect,
+    node_effects.abs_effect,
+    node_effects.share_above,
+    node_effects.low,
+    node_effects.high,
+    node_effects.patch_only
 from stored.node_effects

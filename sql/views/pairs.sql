@@ -8,26 +8,26 @@
 --   clean_prefix: Clean prompt
 --   patch_prefix: Patched prompt; null for tasks without pairs
 --   clean_answer: Text of the clean answer token
---   patch_answer: Text of the patched answer token
---   case: Case of the template or file
+--   patch_answer: Text of the patched answer token; may be null
+--   case: Case of the template or file; may be null
 --   clean_ids: Tokens of the clean prompt
---   patch_ids: Tokens of the patched prompt
+--   patch_ids: Tokens of the patched prompt; may be null
 --   clean_answer_id: Clean answer token
---   patch_answer_id: Patched answer token
---   context_id: Context that the example is, in a task made of a cluster
+--   patch_answer_id: Patched answer token; may be null
+--   context_id: Context that the example is, in a task made of a cluster; may be null
 select
-    study,
-    task,
-    split,
-    example,
-    clean_prefix,
-    patch_prefix,
-    clean_answer,
-    patch_answer,
-    "case",
-    clean_ids,
-    patch_ids,
-    clean_answer_id,
-    patch_answer_id,
-    context_id
+    pairs.study,
+    pairs.task,
+    pairs.split,
+    pairs.example,
+    pairs.clean_prefix,
+    pairs.patch_prefix,
+    pairs.clean_answer,
+    pairs.patch_answer,
+    pairs."case",
+    pairs.clean_ids,
+    pairs.patch_ids,
+    pairs.clean_answer_id,
+    pairs.patch_answer_id,
+    pairs.context_id
 from stored.pairs

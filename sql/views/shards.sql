@@ -10,20 +10,20 @@
 --   size: Size of the source when last read; null for a stream [bytes]
 --   modified_ns: Modification time of the source; null for a stream [ns]
 --   content_hash: Hash of the shard's rows
---   first_byte: Offset of first_row in an uncompressed line file [bytes]
+--   first_byte: Offset of first_row in an uncompressed line file; may be null [bytes]
 --   read_as: How rows of the source were told apart
 --   ends_source: No rows came after these when the source was last read
 select
-    study,
-    ordinal,
-    shard,
-    path,
-    first_row,
-    rows,
-    size,
-    modified_ns,
-    content_hash,
-    first_byte,
-    read_as,
-    ends_source
+    shards.study,
+    shards.ordinal,
+    shards.shard,
+    shards.path,
+    shards.first_row,
+    shards.rows,
+    shards.size,
+    shards.modified_ns,
+    shards.content_hash,
+    shards.first_byte,
+    shards.read_as,
+    shards.ends_source
 from stored.shards

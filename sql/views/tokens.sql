@@ -7,13 +7,13 @@
 --   shard: Shard: row range of a source
 --   token_id: Token in the tokenizer's vocabulary
 --   token: Text of the token within a text: leading space kept
---   piece: Index in the document's pieces of the one it belongs to
+--   piece: Index in the document's pieces of the one it belongs to; may be null
 select
-    study,
-    doc_id,
-    pos,
-    shard,
-    token_id,
-    token,
-    piece
+    tokens.study,
+    tokens.doc_id,
+    tokens.pos,
+    tokens.shard,
+    tokens.token_id,
+    tokens.token,
+    tokens.piece
 from stored.tokens

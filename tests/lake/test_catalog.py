@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,48 @@ def test_the_file_is_of_the_older_storage_version(lake: Lake) -> None:
         found = catalog.fetch(connection, sql).item()
     assert found.startswith("v1.5.0")
     assert [f.name for f in lake.root.glob("*.tmp")] == []
+
+
+def test_it_says_what_can_be_asked(lake: Lake) -> None:
+    with catalog.connect(lake) as connection:
+        asked = dict(catalog.fetch(connection, "select ask, answers from lake_queries").rows())
+        for call in asked:
+            name, _, rest = call.partition("(")
+            schema, _, name = name.rpartition(".")
+            where = f"schema_name = '{schema or 'main'}' and database_name = 'catalog'"
+            kind = ("function", "functions") if rest else ("view", "views")
+            sql = f"select count(*) from duckdb_{kind[1]}() where {kind[0]}_name = '{name}'"
+            assert catalog.fetch(connection, f"{sql} and {where}").item() == 1, call
+    assert asked["queries.loss_by_subset"].startswith("How well does the model predict")
+    assert "decode_context(study varchar, doc_id bigint, pos bigint, n bigint = 10)" in asked
+
+
+OPENINGS = ("duckdb.connect(path)", "attach and use")
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_macros_work_however_the_file_is_opened(lake: Lake, opening: str) -> None:
+    put(lake, "tokens", [{"doc_id": 1, "pos": 0, "token": "a"}], study="s", shard="00000")
+    file = str(catalog.publish(lake))
+    path = file if opening == OPENINGS[0] else ":memory:"
+    with duckdb.connect(path, read_only=path == file) as connection:
+        if opening == OPENINGS[1]:
+            connection.execute(f"attach '{file.replace(chr(39), 2 * chr(39))}' as lake (read_only)")
+            connection.execute("use lake")
+        assert connection.sql("select decode_context('s', 1, 0)").fetchall() == [("a",)]
+        assert connection.sql("from queries.loss_by_token(places := 1)").fetchall() == []
+        assert connection.sql("from feature_where('s', 'embed', 1)").fetchall() == []
+
+
+def test_the_duckdb_command_line_opens_it(lake: Lake) -> None:
+    client = shutil.which("duckdb")
+    if client is None:
+        pytest.skip("no duckdb command line (PyPI: duckdb-cli) on this machine")
+    put(lake, "tokens", [{"doc_id": 1, "pos": 0, "token": "a"}], study="s", shard="00000")
+    sql = "select decode_context('s', 1, 0) as text, (select count(*) from lake_queries) > 20 as q"
+    command = [client, "-readonly", "-csv", str(catalog.publish(lake)), sql]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["text,q", "a,true"]
 
 
 def test_views_in_a_connection_of_ones_own(lake: Lake) -> None:

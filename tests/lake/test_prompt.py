@@ -13,7 +13,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 from rich.console import Console
 
-from dagster_project.lake import prompt
+from dagster_project.lake import prompt, rendering
 from dagster_project.lake.catalog import connect
 from dagster_project.lake.store import Lake
 from tests.lake.frames import put
@@ -45,8 +45,8 @@ def test_corpus_text_does_not_steer_the_terminal(
     lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile = "a\x1b[31m\r\t\x9b\u202eb\u2066\u200d\n"
-    assert prompt.visible(hostile) == r"a\x1b[31m\r\t\x9b\u202eb\u2066\u200d\n"
-    assert prompt.visible("naïve − 日本 🙂") == "naïve − 日本 🙂"
+    assert rendering.visible(hostile) == r"a\x1b[31m\r\t\x9b\u202eb\u2066\u200d\n"
+    assert rendering.visible("naïve − 日本 🙂") == "naïve − 日本 🙂"
     text = " || ".join(f"chr({ord(c)})" for c in hostile)
     for value in (text, f"[{text}]", f"{{'key': {text}}}"):
         assert ask(lake, "-c", f"select {value} as text") == 0
@@ -62,7 +62,7 @@ def test_several_statements_and_long_results(
 ) -> None:
     assert ask(lake, "-c", "select pos from tokens; select count(*) as c from tokens") == 0
     output = capsys.readouterr().out
-    assert "first 1000 rows" in output
+    assert "first 1,000 rows" in output
     assert "1500" in output
 
 
@@ -78,6 +78,33 @@ def test_a_shipped_question(lake: Lake, capsys: pytest.CaptureFixture[str]) -> N
     assert "loss_recovered" in capsys.readouterr().out
 
 
+def test_a_shipped_question_of_one_study(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    put(lake, "tokens", [{"token": "b"}], study="t", shard="00000")
+    put(lake, "losses", [{"pos": 1, "loss": 2.0}], study="t", shard="00000")
+    assert ask(lake, "loss_by_token", "study=t", "at_least=1") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 row"
+    assert ask(lake, "loss_by_token", "study=s", "at_least=1") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "0 rows"
+
+
+def test_all_rows_go_into_a_file(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tokens.csv"
+    assert ask(lake, "--csv", str(file), "-c", "select pos from tokens") == 0
+    assert len(file.read_text().splitlines()) == 1501
+    assert capsys.readouterr().err == f"1,500 rows in {file}\n"
+    assert ask(lake, "dictionary_quality", "--json", "-", "study=s") == 0
+    assert capsys.readouterr().out == "[\n]\n"
+
+
+def test_long_text_is_cut() -> None:
+    assert rendering.cell("x" * 100_000) == "x" * 400 + "… (100,000 characters)"
+    assert rendering.cell(["a\u2028[b]", None, {"k": 0.123456}]) == (
+        r"a\u2028\[b], null, {k: 0.1235}"
+    )
+
+
 def test_from_a_pipe(
     lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,8 +116,13 @@ def test_from_a_pipe(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("no_such",), "neither a file nor a shipped question, which are: circuit_overlap"),
+        (
+            ("no_such",),
+            "neither a file nor a shipped question, which are: circuit_between, circuit_difference",
+        ),
         (("-c", "select [red] from tokens"), "red"),
+        (("-c", "select 1", "loss_by_subset"), "-c or a question, not both"),
+        (("loss_by_token", "at_least=many"), "at_least is bigint, found 'many'"),
         (("-c", "selec 1"), "syntax error"),
     ],
 )
@@ -120,6 +152,11 @@ def test_a_session(lake: Lake, state: Path) -> None:
         ".tables",
         ".queries",
         ".schema losses",
+        ".macros",
+        ".schema loss_by_token",
+        ".ask shard_of doc_id=3000004",
+        ".ask shard_of doc_id=many",
+        ".ask 'open",
         ".what",
         ".quit",
     ]
@@ -132,7 +169,10 @@ def test_a_session(lake: Lake, state: Path) -> None:
     output = console.file.getvalue()
     for piece in ("42", "syntax error", "A predicted token", "queries.loss_by_subset", "nats"):
         assert piece in output
-    assert ".schema <table>" in output
+    for piece in ("decode_context(study, doc_id, pos, n)", "bigint = 20", "00003", "found 'many'"):
+        assert piece in output
+    assert "No closing quotation" in output
+    assert ".schema <table, query or macro>" in output
     assert "41 as answer" in state.read_text()
 
 
@@ -144,3 +184,7 @@ def test_completion_knows_tables_columns_and_questions() -> None:
     assert "context_features" in complete("select * from con")
     assert "trigram_seen" in complete("select tri")
     assert "queries.circuit_overlap" in complete("from queries.cir")
+    assert {"feature_where", "features"} <= complete("select count(*) from(fea")
+    assert "decode_context" in complete("select DECO")
+    assert "at_least" in complete("from queries.loss_by_token(at")
+    assert ".schema" in complete(".sch")

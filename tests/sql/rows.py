@@ -46,10 +46,12 @@ CONTEXTS: list[Row] = [
     {"context_id": 3, "loss": 0.02, "context_loss": 0.02},
 ]
 EMBED: Row = {"site": "embed"}
-CONTEXT_FEATURES: list[Row] = [
+POSITIONS: list[Row] = [
     # Feature 1 in context 0: activation 2 + 1, effect 2·3 + 1·(−1) = 5.
     EMBED | {"context_id": 0, "pos": -1, "feature": 1, "activation": 2.0, "gradient": 3.0},
     EMBED | {"context_id": 0, "pos": -2, "feature": 1, "activation": 1.0, "gradient": -1.0},
+]
+SUMS: list[Row] = [  # of another shard
     # Feature 2 summed, its last position beside the sum.
     EMBED | {"context_id": 0, "feature": 2, "activation": 1.0, "effect": -2.0},
     EMBED | {"context_id": 0, "pos": -1, "feature": 2, "activation": 0.5, "effect": -7.0},
@@ -75,13 +77,24 @@ CLUSTERINGS: dict[str, Row] = {
 }
 CLUSTERS: list[Row] = [
     {"cluster": -1, "size": 100},
-    {"cluster": 0, "size": 2, "answer_entropy": 0.7, "top_answers": ["a", "b"]},
-    {"cluster": 1, "size": 4, "answer_entropy": 0.5, "top_answers": ["c"]},
-    {"cluster": 2, "size": 2, "answer_entropy": 0.0, "top_answers": ["d"]},
+    {"cluster": 0, "size": 2, "answer_entropy": 0.7, "top_answers": ["a", "b"], "purity": 0.5}
+    | {"mean_loss": 0.02, "top_skill": "count/up"},
+    {"cluster": 1, "size": 4, "answer_entropy": 0.5, "top_answers": ["c"], "mean_loss": 0.01},
+    {"cluster": 2, "size": 2, "answer_entropy": 0.0, "top_answers": ["d"], "purity": 1.0}
+    | {"mean_loss": 0.03},
 ]
+CIRCUITS: dict[str, list[Row]] = {
+    "t1": [{"circuit": "a"}],
+    "t2": [{"circuit": "b"}],
+    "c-1": [
+        {"circuit": "c-1.attrib", "interestingness": 0.25},
+        {"circuit": "c-1.ig", "interestingness": 0.5},
+    ],
+    "c-2": [{"circuit": "c-2.ig", "interestingness": 0.75}],
+}
 DICTIONARIES: list[Row] = [
-    {"site": site, "kind": "topk", "n_features": 8, "dead_fraction": 0.25}
-    for site in ("resid_10", "resid_2", "embed")
+    {"site": site, "kind": "topk", "n_features": 8, "dead_fraction": 0.25, "fve": fve}
+    for site, fve in (("resid_10", 0.5), ("resid_2", 0.75), ("embed", 1.0))
 ]
 FEATURES: list[Row] = [EMBED | {"feature": 1, "label": "plural", "density": 0.25}]
 NODES_A: list[Row] = [
@@ -101,6 +114,32 @@ EDGES: list[Row] = [
 ]
 
 
+def edge(up: str, down: str, weight: float) -> Row:
+    """An edge of the circuit `g` between nodes such as embed/1, embed/1@3 or y."""
+    row: Row = {"circuit": "g", "weight": weight}
+    for side, node in (("up", up), ("down", down)):
+        place, _, pos = node.partition("@")
+        site, _, feature = place.partition("/")
+        row |= {f"{side}_site": site, f"{side}_feature": int(feature or 0)}
+        row[f"{side}_pos"] = int(pos) if pos else None
+    return row
+
+
+GRAPH: list[Row] = [
+    edge("embed/1", "attn_0/2", 1.0),
+    edge("attn_0/2", "resid_0/3", -2.0),
+    edge("embed/1", "resid_0/3", 0.5),
+    edge("embed/1", "resid_0/-1", 0.125),
+    edge("embed/9", "resid_0/4", 3.0),
+    edge("resid_0/3", "y", 4.0),
+    edge("resid_0/-1", "y", 0.25),
+    edge("resid_0/4", "y", 5.0),
+    edge("embed/7@3", "resid_0/8@4", 0.75),
+    edge("embed/7@4", "resid_0/8@4", 0.625),
+    edge("resid_0/8@4", "y", -0.0625),
+]
+
+
 def faithful(unit: str, value: float, faithfulness: float, n_nodes: int, **more: object) -> Row:
     """One evaluation of a circuit."""
     row = {"unit": unit, "selection": "top_n", "value": value, "faithfulness": faithfulness}
@@ -108,10 +147,12 @@ def faithful(unit: str, value: float, faithfulness: float, n_nodes: int, **more:
 
 
 FAITHFULNESS: list[Row] = [
-    faithful("feature", 10, 0.5, 10),
-    faithful("feature", 100, 0.875, 100, n_error_nodes=7),
+    faithful("feature", 10, 0.5, 10, low=0.375, high=0.625),
+    faithful("feature", 100, 0.875, 100, n_error_nodes=7, low=0.75, high=0.9375),
     faithful("feature", 0.1, 0.9375, 60, selection="threshold", completeness=0.5),
-    faithful("neuron", 10, 0.125, 10),
+    faithful("neuron", 10, 0.125, 10, low=0.0, high=0.25),
+    faithful("neuron", 100, 0.75, 100, low=0.5, high=0.875),
+    faithful("neuron", 200, 0.90625, 190),
     faithful("random", 10, 0.25, 10, seed=0),
     faithful("random", 10, 0.75, 10, seed=1),
 ]

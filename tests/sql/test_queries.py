@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from dagster_project.lake.catalog import connect, fetch, grain
-from dagster_project.lake.queries import SQL_FOLDER, read, shipped
+from dagster_project.lake.catalog import connect, define_views, fetch, grain
+from dagster_project.lake.queries import SQL_FOLDER, in_order, read, shipped
 from dagster_project.lake.schemas import LOGGED, TABLES
 from dagster_project.lake.store import Lake, LakeError
 from tests.lake.frames import put
@@ -29,13 +30,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
     put(lake, "losses", rows.RULE_LOSSES, study="rules", shard="00000")
     put(lake, "tokens", rows.MANY_TOKENS, study="many", shard="00000")
     put(lake, "contexts", rows.CONTEXTS, **S)
-    put(lake, "context_features", rows.CONTEXT_FEATURES, **shard)
+    put(lake, "context_features", rows.POSITIONS, **shard)
+    put(lake, "context_features", rows.SUMS, **S, shard="00001")
     put(lake, "cluster_members", rows.MEMBERS, **S, clustering="c")
     put(lake, "clusters", rows.CLUSTERS, **S, clustering="c")
     for name, row in rows.CLUSTERINGS.items():
         put(lake, "clusterings", [row], **S, clustering=name)
     put(lake, "dictionaries", rows.DICTIONARIES, **S)
     put(lake, "features", rows.FEATURES, **S)
+    for task, circuits in rows.CIRCUITS.items():
+        put(lake, "circuits", circuits, **S, task=task)
     put(lake, "circuit_nodes", rows.NODES_A, **S, task="t1")
     put(lake, "circuit_nodes", rows.NODES_B, **S, task="t2")
     put(lake, "circuit_edges", rows.EDGES, **S, task="t1")
@@ -48,8 +52,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
 ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
     "study_overview": (  # excess: −0.5 + 3 + 1 + 0 nats of four tokens
         "documents, subsets, shards, tokens, predicted, mean_loss, top_share, rules, excess, "
-        "n_layers, d_model, sites, n_features, contexts, tasks",
-        [(3, 2, 1, None, 5, 2.01, 0.4, 2, 0.875, 2, 0, 3, 24, 4, None)],
+        "n_layers, d_model, sites, n_features, worst_fve, contexts, ari, tasks",
+        [(3, 2, 1, None, 5, 2.01, 0.4, 2, 0.875, 2, 0, 3, 24, 0.5, 4, 0.75, 4)],
     ),
     "loss_by_subset": (
         "pile_set_name, documents, tokens, mean_loss, bits_per_char, top_share",
@@ -86,21 +90,25 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         "site, layer, alive",
         [("embed", -1, 6), ("resid_2", 2, 6), ("resid_10", 10, 6)],
     ),
-    "cluster_ranking": (
-        "cluster, place, share, top_answers, score",
+    "cluster_ranking()": (
+        "cluster, place, share, top_answers, variety, circuit, interestingness",
         [
-            (1, 1, 0.5, ["c"], 0.5 * math.log(4)),
-            (0, 2, 0.25, ["a", "b"], 0.7 * math.log(2)),
-            (2, 3, 0.25, ["d"], 0.0),
+            (1, 1, 0.5, ["c"], 0.5 * math.log(4), "c-1.ig", 0.5),
+            (0, 2, 0.25, ["a", "b"], 0.7 * math.log(2), None, None),
+            (2, 3, 0.25, ["d"], 0.0, "c-2.ig", 0.75),
         ],
     ),
-    "cluster_features": (  # feature 1 in cluster 0: (|5| + |−3|) / 2
-        "cluster, place, feature, contexts, share, mean_activation, mean_effect, label",
+    "cluster_features('c')": (  # feature 1 in cluster 0: (|5| + |−3|) / 2
+        "cluster, place, feature, contexts, share, mean_activation, mean_effect, elsewhere, label",
         [
-            (0, 1, 1, 2, 1.0, 2.0, 4.0, "plural"),
-            (0, 2, 2, 1, 0.5, 1.0, 1.0, None),
-            (1, 1, 2, 1, 1.0, 4.0, 1.0, None),
+            (0, 1, 1, 2, 1.0, 2.0, 4.0, 0.0, "plural"),
+            (0, 2, 2, 1, 0.5, 1.0, 1.0, 1.0, None),
+            (1, 1, 2, 1, 1.0, 4.0, 1.0, 1.0, None),
         ],
+    ),
+    "cluster_features('c', places := 1)": (
+        "clustering, cluster, feature",
+        [("c", 0, 1), ("c", 1, 2)],
     ),
     "cluster_skills": (
         "cluster, skill, slot, contexts, share_of_cluster, share_of_rule",
@@ -150,20 +158,45 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         "circuit, other, nodes_both, nodes_either, jaccard, cosine",
         [("a", "b", 1, 3, 1 / 3, 12 / (math.sqrt(10) * 5))],
     ),
+    "circuit_difference('a', 'b')": (  # of 5 and of 7
+        "site, feature, found, effect, other_effect, share, other_share, difference, label",
+        [
+            ("resid_0", 3, "other", None, 3.0, 0.0, 3 / 7, -3 / 7, None),
+            ("embed", -1, "one", -1.0, None, -0.2, 0.0, -0.2, None),
+            ("resid_0", 2, "one", -1.0, None, -0.2, 0.0, -0.2, None),
+            ("embed", 1, "both", 3.0, 4.0, 0.6, 4 / 7, 0.6 - 4 / 7, "plural"),
+        ],
+    ),
     "shared_features": (
         "site, feature, circuits, mean_effect, mean_abs_effect, label, density",
         [("embed", 1, 2, 3.5, 3.5, "plural", 0.25)],
     ),
     "faithfulness_curves": (
         "value, features, neurons, random, random_high, error_nodes",
-        [(10, 0.5, 0.125, 0.5, 0.75, 4), (100, 0.875, None, None, None, 7)],
+        [
+            (10, 0.5, 0.125, 0.5, 0.75, 4),
+            (100, 0.875, 0.75, None, None, 7),
+            (200, None, 0.90625, None, None, None),
+        ],
     ),
-    "smallest_faithful": (
+    "features_against_neurons": (  # 190 neurons are as faithful as 100 features
+        "value, features, neurons, advantage, clear, neurons_needed",
+        [(10, 0.5, 0.125, 0.375, True, 100), (100, 0.875, 0.75, 0.125, False, 190)],
+    ),
+    "smallest_faithful()": (
         "unit, n_nodes, faithfulness, completeness, largest",
         [
             ("feature", 60, 0.9375, 0.5, 0.9375),
-            ("neuron", None, None, None, 0.125),
+            ("neuron", 190, 0.90625, 0.25, 0.90625),
             ("random", None, None, None, 0.75),
+        ],
+    ),
+    "smallest_faithful(at_least := 0.5)": (
+        "unit, n_nodes, faithfulness, largest",
+        [
+            ("feature", 10, 0.5, 0.9375),
+            ("neuron", 100, 0.75, 0.90625),
+            ("random", 10, 0.75, 0.75),
         ],
     ),
     "ig_residuals": (
@@ -171,14 +204,27 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         [("mlp_0", 1.5, 1.0, 0.5, 0.25), ("embed", 2.0, -2.0, 0.0, 0.0)],
     ),
 }
-MANY_ANSWERS: dict[str, list[tuple[object, ...]]] = {
-    "hardest_tokens": [(2, "b", 20, 2.0, 0.0), (1, "a", 20, 1.0, 1.0)],
-    "easiest_tokens": [(1, "a", 20, 1.0, 1.0), (2, "b", 20, 2.0, 0.0)],
+RANKINGS = {  # clusters of rows.CLUSTERS, what has no figure last
+    "size": [1, 0, 2],
+    "purity": [2, 0, 1],
+    "loss": [1, 0, 2],
+    "interestingness": [2, 1, 0],
+}
+HARDEST: list[tuple[object, ...]] = [  # Σ loss: 20 + 40 + 57 nats
+    (2, "b", 20, 2.0, 40 / 117, 0.0),
+    (1, "a", 20, 1.0, 20 / 117, 1.0),
+]
+VOCABULARY: dict[str, list[tuple[object, ...]]] = {
+    "": HARDEST,
+    "easiest := true": HARDEST[::-1],
+    "at_least := 19, places := 1": [(3, "c", 19, 3.0, 57 / 117, 0.0)],
 }
 
 
 def test_every_question_has_an_answer_worked_out_by_hand() -> None:
-    assert set(shipped("queries")) == set(ANSWERS) | set(MANY_ANSWERS)
+    assert set(shipped("queries")) == {name.partition("(")[0] for name in ANSWERS} | {
+        "loss_by_token"
+    }
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -188,11 +234,24 @@ def test_answers(filled: duckdb.DuckDBPyConnection, name: str) -> None:
     check(found, expected)
 
 
-@pytest.mark.parametrize("name", MANY_ANSWERS)
-def test_answers_about_the_vocabulary(filled: duckdb.DuckDBPyConnection, name: str) -> None:
-    columns = "token_id, token, predictions, mean_loss, top_share"
-    found = fetch(filled, f"select {columns} from queries.{name} where study = 'many'").rows()
-    check(found, MANY_ANSWERS[name])
+@pytest.mark.parametrize("arguments", VOCABULARY)
+def test_answers_about_the_vocabulary(filled: duckdb.DuckDBPyConnection, arguments: str) -> None:
+    columns = "token_id, token, predictions, mean_loss, share, top_share"
+    query = f"select {columns} from queries.loss_by_token({arguments}) where study = 'many'"
+    check(fetch(filled, query).rows(), VOCABULARY[arguments])
+
+
+@pytest.mark.parametrize("figure", RANKINGS)
+def test_clusters_are_ranked_by_what_is_asked(
+    filled: duckdb.DuckDBPyConnection, figure: str
+) -> None:
+    query = f"select cluster from queries.cluster_ranking(ranked_by := '{figure}')"
+    assert fetch(filled, query)["cluster"].to_list() == RANKINGS[figure]
+
+
+def test_an_unknown_ranking_is_refused(filled: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(duckdb.Error, match="ranked_by: variety, interestingness, purity"):
+        fetch(filled, "from queries.cluster_ranking(ranked_by := 'beauty')")
 
 
 def test_excess_loss_tells_slots_apart_and_leaves_out_what_has_no_rule(
@@ -215,10 +274,30 @@ def check(found: list[tuple[object, ...]], expected: list[tuple[object, ...]]) -
             assert value == (pytest.approx(hoped, 1e-6) if isinstance(hoped, float) else hoped)
 
 
-def test_every_statement_runs_on_an_empty_lake(tmp_path: Path) -> None:
-    with connect(Lake(tmp_path)) as connection:
-        for file in (*shipped("views").values(), *shipped("queries").values()):
-            assert fetch(connection, file.sql).height == 0, file.name
+def example(name: str, kind: str) -> str | None:
+    """A value for a parameter of any type."""
+    return {"varchar": name}.get(kind, "1")
+
+
+def statements() -> Iterator[tuple[str, str]]:
+    """Name and SQL of everything shipped, parameters filled in."""
+    for file in (*shipped("views").values(), *(file for _, file in in_order())):
+        needed = {p.name: example(p.name, p.type) for p in file.parameters if p.default is None}
+        sql = file.filled(needed)
+        yield file.name, sql if file.makes_a_table else f"select {sql} as value"
+
+
+@pytest.mark.parametrize(("name", "sql"), statements())
+def test_every_statement_runs_on_an_empty_lake(
+    empty: duckdb.DuckDBPyConnection, name: str, sql: str
+) -> None:
+    assert fetch(empty, sql).height == (1 if sql.startswith("select ") else 0), name
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(Lake(tmp_path_factory.mktemp("empty"))) as connection:
+        yield connection
 
 
 @pytest.mark.parametrize("name", shipped("queries"))
@@ -227,7 +306,8 @@ def test_queries_say_what_they_answer(filled: duckdb.DuckDBPyConnection, name: s
     assert list(file.header) == ["question", "grain", "columns"]
     assert file.header["question"].endswith("?")
     assert file.header["grain"].startswith("one row per ")
-    for column in fetch(filled, f"from queries.{name} limit 0").columns:
+    sql = file.filled(dict.fromkeys(file.needed, ""))
+    for column in fetch(filled, f"from ({sql}) limit 0").columns:
         assert any(column in text for text in file.header.values()) or column in KNOWN, column
 
 
@@ -241,14 +321,40 @@ def test_there_is_a_view_of_every_table_with_its_columns_explained() -> None:
     for name, file in shipped("views").items():
         assert list(file.header) == ["what", "grain", "columns"]
         assert file.header["grain"] == f"one row per ({', '.join(grain(tables[name]))})"
-        for column in tables[name].schema:
-            assert f"{column}:" in file.header["columns"], f"{name}.{column}"
+        said = explained(file.header["columns"], list(tables[name].schema))
+        assert set(said) == set(tables[name].schema)
+        for column in tables[name].columns:
+            text = said[column.name]
+            assert not column.unit or text.endswith(f"[{column.unit}]"), f"{name}.{column.name}"
+            assert ("null" in text) == column.nullable, f"{name}.{column.name}"
+
+
+def explained(text: str, columns: list[str]) -> dict[str, str]:
+    """What a header says of each column."""
+    start = "|".join(map(re.escape, columns))
+    parts = [part.split(": ", 1) for part in re.split(rf"(?:^| )(?=(?:{start}): )", text) if part]
+    return dict(parts)
 
 
 def test_views_have_the_columns_and_types_of_the_contract(tmp_path: Path) -> None:
     with connect(Lake(tmp_path)) as connection:
         for name, table in (TABLES | LOGGED).items():
             assert dict(fetch(connection, f"from {name}").schema) == dict(table.schema), name
+
+
+@pytest.mark.parametrize("name", TABLES | LOGGED)
+def test_a_macro_on_a_view_may_name_its_parameters_like_the_columns(
+    tmp_path: Path, name: str
+) -> None:
+    """DuckDB puts a parameter for every bare name of it, in the views that a macro reads too."""
+    parameters = [c for c in (TABLES | LOGGED)[name].schema if c != "case"]  # a keyword
+    with duckdb.connect() as connection:
+        define_views(connection, Lake(tmp_path))
+        given = ", ".join(f"{p} varchar" for p in parameters)
+        read_by = f"select v.study from {name} as v where v.study = study"
+        connection.execute(f"create macro asked({given}) as table {read_by}")
+        values = ", ".join("null" for _ in parameters)
+        assert fetch(connection, f"from asked({values})").columns == ["study"]
 
 
 def test_grains_hold(filled: duckdb.DuckDBPyConnection) -> None:
