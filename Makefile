@@ -3,11 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 UI_PORT = $(or $(PORT),3000)
+DASHBOARD_PORT = $(or $(PORT),8050)
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export CIRCUIT_LAKE_ROOT ?= $(CURDIR)/lake
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help demo ui sql catalog test lint bench recipe install clean
+.PHONY: help demo ui dashboard sql catalog test lint bench recipe install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +33,9 @@ ui: $(VENV)/installed ## the Dagster UI on http://127.0.0.1:3000 (PORT=…)
 	@echo "Dagster UI: http://127.0.0.1:$(UI_PORT) in about 15 seconds; Ctrl-C ends it"
 	@PYTHONWARNINGS='ignore:Function `dev_command`' \
 		$(BIN)/dagster dev --host 127.0.0.1 --port $(UI_PORT) --log-level warning
+
+dashboard: $(VENV)/installed ## circuits, clusters and features to look at, on http://127.0.0.1:8050 (PORT=…)
+	@$(BIN)/python -m dashboards --port $(DASHBOARD_PORT)
 
 sql: $(VENV)/installed ## a SQL prompt on the lake; SQL='loss_by_subset study=embedded'
 	@$(BIN)/python -m dagster_project.lake.prompt $(SQL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from transformers import PreTrainedTokenizerFast
 
     from dagster_project.interp.model import LanguageModel
@@ -186,6 +188,15 @@ def write_tiny_study(
     file = folder / f"{name}.toml"
     file.write_text(TINY_STUDY.replace("{dictionaries}", dictionaries))
     return file
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, for all user interfaces."""
+    from tests.browser import running_browser
+
+    with running_browser() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

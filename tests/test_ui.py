@@ -23,22 +23,13 @@ from typing import NamedTuple
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from dagster_project.lake.store import Lake
+from tests.browser import Visit, visiting
 from tests.conftest import write_tiny_study
 
 REPOSITORY = Path(__file__).parents[1]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE = 180  # seconds for anything that Dagster's daemon or a new process has a part in
 SHARDS = ["00000", "00001", "00002", "00003"]
 ROWS_PER_SHARD = 128
@@ -88,18 +79,7 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> str:
-    """Path of a browser."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail("no chromium on PATH; in CI the UI must be tested")
-    if found is None:
-        pytest.skip("no chromium on PATH")
-    return found
-
-
-@pytest.fixture(scope="module")
-def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("ui")
     environment = _environment(folder, _studies(folder))
     port = _free_port()
@@ -177,38 +157,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-class Visit(NamedTuple):
-    """A browser's page, and what went wrong on it."""
-
-    page: Page
-    url: str
-    errors: list[str]  # on the console, or uncaught
-    foreign: list[str]  # requests that would leave this machine
-
-    def open(self, path: str) -> Page:
-        self.page.goto(self.url + path)
-        return self.page
-
-
 @pytest.fixture(scope="module")
-def visit(server: Server, chromium: str) -> Iterator[Visit]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_OPTIONS)
-        context = browser.new_context(viewport={"width": 1600, "height": 1000})
-        made = Visit(context.new_page(), server.url, [], [])
-        page = made.page
-        page.set_default_timeout(60_000)
+def visit(server: Server, browser: Browser) -> Iterator[Visit]:
+    with visiting(browser, server.url) as made:
         expect.set_options(timeout=PATIENCE * 1000)
-        page.on("console", lambda m: made.errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: made.errors.append(str(error)))
-        page.on("request", lambda r: None if _local(r.url) else made.foreign.append(r.url))
-        page.on("websocket", lambda w: None if _local(w.url) else made.foreign.append(w.url))
         yield made
-        browser.close()
-
-
-def _local(url: str) -> bool:
-    return bool(re.match(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:", url))
+        expect.set_options(timeout=None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,69 @@
+// Shows what the server has made of an address. Put in whole, Dash would build everything anew: the
+// focus, the scroll and the zoom would be lost at each click. So the parts that differ from what is
+// shown are changed where they stand, as long as a page keeps its shape.
+(() => {
+  const MOST = 60; // changes below one component, beyond which it is put in whole
+  let was = null;
+  window.lake = window.lake || {};
+
+  const isComponent = (node) => node !== null && typeof node === "object" && "namespace" in node;
+  const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
+  const alike = (a, b) =>
+    isComponent(a) && isComponent(b) && a.type === b.type && same(a.props.id, b.props.id);
+
+  // The changes that make a component the other: [path, properties] each.
+  const differences = (path, old, now) => {
+    const own = {};
+    for (const key of new Set([...Object.keys(old.props), ...Object.keys(now.props)])) {
+      if (key !== "children" && !same(old.props[key], now.props[key])) {
+        own[key] = now.props[key] ?? null;
+      }
+    }
+    const below = inside([...path, "props", "children"], old.props.children, now.props.children);
+    const changes = below && below.length <= MOST ? below : [];
+    if (!below || below.length > MOST) own.children = now.props.children ?? null;
+    return Object.keys(own).length ? [[path, own], ...changes] : changes;
+  };
+
+  // The same for children; null where their shape differs.
+  const inside = (path, old, now) => {
+    if (same(old, now)) return [];
+    if (alike(old, now)) return differences(path, old, now);
+    if (!Array.isArray(old) || !Array.isArray(now) || old.length !== now.length) return null;
+    const all = [];
+    for (const [place, child] of now.entries()) {
+      if (same(old[place], child)) continue;
+      if (!alike(old[place], child)) return null;
+      all.push(...differences([...path, place], old[place], child));
+    }
+    return all;
+  };
+
+  const collect = (node, found) => {
+    if (Array.isArray(node)) node.forEach((child) => collect(child, found));
+    if (!isComponent(node)) return found;
+    const { id, value, children } = node.props;
+    if (id && id.type === "control") found[id.key] = value;
+    return collect(children, found), found;
+  };
+
+  const show = (tree) => {
+    const dash = window.dash_clientside;
+    if (!tree) return dash.no_update;
+    window.lake.shown = collect([tree.top, tree.page], {}); // before the controls are told
+    for (const part of ["top", "page"]) {
+      const root = ["components", "props", "children", tree.places[part], "props", "children"];
+      const turned = was && (part === "top" || was.name === tree.name);
+      const changes = turned ? inside(root, was[part], tree[part]) : null;
+      if (changes) changes.forEach(([path, own]) => dash.set_props(path, own));
+      else dash.set_props(part, { children: tree[part] });
+    }
+    if (was && was.name !== tree.name) window.scrollTo(0, 0);
+    was = tree;
+    document.title = tree.title;
+    document.body.removeAttribute("data-busy");
+    return dash.no_update;
+  };
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.lake = { ...window.dash_clientside.lake, show };
+})();

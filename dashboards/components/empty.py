@@ -1,0 +1,36 @@
+"""What stands where there is nothing yet: which asset fills it, and the command."""
+
+from __future__ import annotations
+
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards.flow import FILLED_BY
+
+
+def empty(table: str, study: str, why: str = "") -> Component:
+    """In place of a part of a page for which the lake lacks a table's rows."""
+    stage = FILLED_BY[table]
+    name = study or "embedded"
+    made = f"{name}/{stage}"
+    command = f"python -m dagster_project.run {name} --only {stage}"
+    return html.Div(
+        [
+            html.P([html.B("Nothing here yet. "), why or f"The table {table} has no rows."]),
+            html.P(["The asset ", html.Code(made), " fills it: in the Dagster UI, or by"]),
+            html.Pre(command),
+        ],
+        className="empty",
+    )
+
+
+def empty_lake(root: str) -> Component:
+    """In place of every page of a lake that holds no study."""
+    return html.Div(
+        [
+            html.P([html.B("The lake is empty. "), "There is no study in ", html.Code(root), "."]),
+            html.P("The study that the package brings is made, from end to end, by"),
+            html.Pre("make demo"),
+        ],
+        className="empty",
+    )

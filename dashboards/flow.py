@@ -1,0 +1,52 @@
+"""The data flow as pages show it: the assets of a study in their lanes, the tables that each
+fills, and where to look at them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Asset(NamedTuple):
+    """A box in the picture of the flow."""
+
+    name: str  # of the asset, below its study
+    tables: tuple[str, ...]  # that it fills
+    reads: str  # what it is made from
+    page: str = ""  # where its rows are shown
+
+
+LANES: dict[str, tuple[Asset, ...]] = {
+    "Corpus": (
+        Asset("corpus", ("shards",), "the study's sources"),
+        Asset("documents", ("documents",), "corpus"),
+        Asset("tokens", ("tokens",), "documents"),
+        Asset("losses", ("losses",), "tokens and the model", "losses"),
+    ),
+    "Dictionaries": (
+        Asset("dictionary_quality", ("dictionaries",), "tokens and the model", "dictionaries"),
+        Asset(
+            "features",
+            ("features", "feature_examples", "feature_neighbours"),
+            "dictionaries, tokens and the model",
+        ),
+        Asset("feature_logits", ("feature_logits",), "dictionaries and the model"),
+    ),
+    "Contexts": (
+        Asset("contexts", ("contexts",), "losses and documents"),
+        Asset("context_features", ("context_features",), "contexts, dictionaries and the model"),
+        Asset("clusterings", ("clusterings", "clusters", "cluster_members"), "context_features"),
+    ),
+    "Circuits": (
+        Asset("pairs", ("pairs",), "the study's tasks, and clusters"),
+        Asset(
+            "node_effects",
+            ("node_effects", "site_effects", "mean_gradients"),
+            "pairs, dictionaries and the model",
+        ),
+        Asset("circuits", ("circuits", "circuit_nodes", "circuit_edges"), "node_effects"),
+        Asset("faithfulness", ("faithfulness",), "node_effects and pairs", "faithfulness"),
+    ),
+}
+FILLED_BY = {
+    table: asset.name for lane in LANES.values() for asset in lane for table in asset.tables
+}

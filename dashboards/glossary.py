@@ -1,0 +1,54 @@
+"""What the terms mean, in a sentence each: shown where a page uses one."""
+
+from __future__ import annotations
+
+TERMS = {
+    "loss": "−log p of the token that came, given those before it; in nats. 0: it was certain.",
+    "excess loss": "Loss beyond the surprisal of the rule behind the text: what the model has not "
+    "learnt. 0 is perfect.",
+    "surprisal": "−log p of a piece of text under the rule that made it, where the corpus knows "
+    "it: the least loss that any model can reach. It stands on the piece's first token.",
+    "entropy": "Entropy of the model's prediction, in nats: how open the next token seems to it.",
+    "rank": "How many tokens the model held more likely than the one that came; 0: its top choice.",
+    "top choice": "Share of predictions in which the token that came was the model's top choice.",
+    "skill": "The rule behind a token, where the corpus knows it; slot: its place in the rule.",
+    "subset": "Part of the corpus (pile_set_name).",
+    "bits per character": "Loss of a text in bits, divided by its characters: comparable between "
+    "tokenizers.",
+    "site": "A place in the model where a vector is read: embed, and attn_i, mlp_i and resid_i of "
+    "layer i.",
+    "dictionary": "A sparse autoencoder of a site: it rebuilds the site's vector from few "
+    "features.",
+    "feature": "A direction of a site's dictionary that is on for some tokens.",
+    "neuron": "A coordinate of a site's vector, taken as a node in place of a feature.",
+    "random": "As many features of the dictionaries, drawn at random; the band spans the seeds.",
+    "L0": "Mean number of features that are on at a token.",
+    "explained": "1 − Σ‖x − x̂‖² / Σ‖x − mean‖²: share of the site's variance that the dictionary "
+    "rebuilds (FVE).",
+    "loss increase": "What the model's loss rises by, in nats, when the rebuilt vector takes the "
+    "place of the true one.",
+    "loss recovered": "1 − loss increase / loss increase under mean ablation of the site.",
+    "dead": "Share of the features that were never on in the tokens measured.",
+    "error node": "What a dictionary leaves out of its site's vector, taken as a node of its own.",
+    "node": "A feature, an error node or a neuron: at a position, or summed over positions.",
+    "accuracy": "Share of the examples on which the model prefers the clean answer to the patch's.",
+    "faithfulness": "(F(C) − F(∅)) / (F(M) − F(∅)): how much of what the model does is left when "
+    "all but the circuit's nodes are ablated. 1 is all of it.",
+    "completeness": "The same of the complement: what is left when the circuit alone is ablated. "
+    "0: nothing, the circuit is complete.",
+    "ablation": "What replaces the nodes left out: their mean, the patch's value (resample) or 0.",
+    "error nodes": "default: those of the circuit are kept; keep: all are; remove: none is.",
+    "node threshold": "A node is in the circuit if its |effect| exceeds this.",
+    "interestingness": "Share of the effects that features carry rather than error nodes, sites "
+    "weighted by softmax(A)·A of their effects.",
+    "ARI": "Adjusted Rand index of clusters and known rules: 1 is full agreement, 0 is chance.",
+    "context": "A predicted token with the tokens before it.",
+    "clustering": "Contexts grouped by the features that predict their answers.",
+    "circuit": "Nodes whose effect on a task's answers passes a threshold, and the edges between.",
+    "partition": "A shard, a task or a clustering: the unit that is materialized and replaced.",
+}
+
+
+def explains(term: str) -> str:
+    """The sentence for a term. Raises KeyError, so that no page uses one that is not here."""
+    return TERMS[term]

@@ -1,0 +1,131 @@
+"""Dictionaries: the quality of each site's, across studies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import polars as pl
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards.components import layout
+from dashboards.components.controls import options, toggle
+from dashboards.components.empty import empty
+from dashboards.components.figures import figure
+from dashboards.components.files import csv
+from dashboards.components.marks import term
+from dashboards.components.palette import faint, series
+from dashboards.components.tables import Column, table
+from dashboards.page import Download, Page, PageState, Visit
+from dashboards.text import plotly
+
+Measure = Literal["fve", "loss_increase", "loss_recovered", "l0", "dead_fraction"]
+MEASURES: dict[str, tuple[str, str]] = {  # label, d3-format
+    "fve": ("explained", ".1%"),
+    "loss_increase": ("loss increase", ".4f"),
+    "loss_recovered": ("loss recovered", ".1%"),
+    "l0": ("L0", ".1f"),
+    "dead_fraction": ("dead", ".1%"),
+}
+assert set(MEASURES) == set(get_args(Measure))
+
+
+@dataclass(frozen=True)
+class DictionariesState(PageState):
+    """What is compared, and with whom."""
+
+    measure: Measure = "fve"
+    across: bool = True  # all studies, or the one alone
+
+
+def show(visit: Visit[DictionariesState]) -> Component:
+    """The page."""
+    rows = _rows(visit)
+    if rows.is_empty():
+        return empty("dictionaries", visit.study)
+    named = {key: label for key, (label, _) in MEASURES.items()}
+    label, number = MEASURES[visit.state.measure]
+    return html.Div(
+        [
+            layout.bar(
+                options(visit, "measure", "Compare by", named, visit.state.measure),
+                toggle(visit, "across", "All studies"),
+            ),
+            layout.panel(
+                term(label, label.capitalize()),
+                _chart(rows, visit.state.measure, number),
+                aside="by site, in forward order",
+            ),
+            layout.panel(
+                "All figures",
+                _table(rows),
+                aside=layout.download("CSV", visit.file("dictionaries.csv")),
+            ),
+        ]
+    )
+
+
+def _rows(visit: Visit[DictionariesState]) -> pl.DataFrame:
+    rows = visit.data.ask("dictionary_sites")
+    return rows if visit.state.across else rows.filter(study=visit.study)
+
+
+def _chart(rows: pl.DataFrame, measure: str, number: str) -> Component:
+    """A dot a site and study; sites from the embedding on."""
+    sites = rows.sort("layer", "site")["site"].unique(maintain_order=True).to_list()
+    studies = rows["study"].unique(maintain_order=True).to_list()
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": plotly(study),
+            "x": found["site"].to_list(),
+            "y": found[measure].to_list(),
+            "marker": {"size": 9, "color": series(place)},
+            "line": {"width": 1, "color": faint(series(place), 0.45)},
+            "hovertemplate": f"%{{x}}<br><b>%{{y:{number}}}</b><extra>{plotly(study)}</extra>",
+        }
+        for place, study in enumerate(studies)
+        if (found := rows.filter(study=study)) is not None
+    ]
+    return figure(
+        "dictionary-chart",
+        traces,
+        height=300,
+        showlegend=len(studies) > 1,
+        xaxis={"type": "category", "categoryarray": sites, "showgrid": False},
+        yaxis={"tickformat": number},
+    )
+
+
+def _table(rows: pl.DataFrame) -> Component:
+    columns = [
+        Column("site", "site", term="site", width=96),
+        Column("study", "study"),
+        Column("kind", "kind"),
+        Column("d_model", "width", ",d"),
+        Column("n_features", "features", ",d", term="feature"),
+        Column("l0", "L0", ".1f", term="L0"),
+        Column("fve", "explained", ".2%", term="explained"),
+        Column("loss_increase", "loss increase", "+.4f", "nats", term="loss increase"),
+        Column("loss_recovered", "loss recovered", ".2%", term="loss recovered"),
+        Column("dead_fraction", "dead", ".2%", term="dead"),
+        Column("n_tokens", "measured on", ",d", "tokens"),
+        Column("source", "source"),
+    ]
+    return table("dictionary-table", rows, columns, most_rows=24)
+
+
+def _csv(visit: Visit[DictionariesState]) -> Download:
+    return csv(_rows(visit))
+
+
+PAGE = Page(
+    "dictionaries",
+    "Dictionaries",
+    "How well do each site's features stand for what is there?",
+    DictionariesState,
+    show,
+    {"dictionaries.csv": _csv},
+)

@@ -1,0 +1,170 @@
+"""Faithfulness: how much of what the model does is left when only some nodes act, by task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards.components import layout
+from dashboards.components.controls import choice, options, stepper
+from dashboards.components.empty import empty
+from dashboards.components.files import csv
+from dashboards.components.marks import term
+from dashboards.components.tables import Column, table
+from dashboards.page import Download, Page, PageState, Visit
+from dashboards.pages.faithfulness_curves import UNIT_NAMES, curves
+
+CHOICES = {  # fields of the state, with their labels, in the order of choosing
+    "split": "Split",
+    "ablation": "Ablation",
+    "errors": "Error nodes",
+    "start_layer": "Ablated from",
+    "method": "Method",
+    "aggregation": "Positions",
+}
+SAID = {"-1": "embedding", "none": "apart", "sum": "summed"}
+
+
+@dataclass(frozen=True)
+class FaithfulnessState(PageState):
+    """Which evaluation of which task; empty: the first there is."""
+
+    task: str = ""
+    split: str = ""
+    ablation: str = ""
+    errors: str = ""
+    start_layer: str = ""
+    method: str = ""
+    aggregation: str = ""
+
+
+def show(visit: Visit[FaithfulnessState]) -> Component:
+    """The page."""
+    every = visit.data.ask("faithfulness_by_task", study=visit.study)
+    tasks = every["task"].unique().sort().to_list()
+    if not tasks:
+        return empty("faithfulness", visit.study)
+    rows, controls = _chosen(visit, tasks)
+    task = visit.state.task
+    place = tasks.index(task)
+    return html.Div(
+        [
+            layout.bar(
+                choice("task", "Task", tasks, task),
+                stepper(
+                    visit.href(task=tasks[place - 1]) if place else None,
+                    visit.href(task=tasks[place + 1]) if place + 1 < len(tasks) else None,
+                    f"{place + 1} of {len(tasks)}",
+                ),
+                *controls,
+            ),
+            layout.columns(
+                *(
+                    layout.panel(term(m, m.capitalize()), curves(m, rows), aside=_aside(m))
+                    for m in ("faithfulness", "completeness")
+                )
+            ),
+            layout.panel(
+                "All tasks", _every(visit, every), aside="of the strongest features, by number"
+            ),
+            layout.panel(
+                f"Figures of {task}",
+                _figures(rows),
+                aside=layout.download("CSV", visit.file("faithfulness.csv")),
+            ),
+        ]
+    )
+
+
+def _aside(measure: str) -> str:
+    if measure == "completeness":
+        return "with the circuit ablated; 0 is complete"
+    return "with all else ablated; band: bootstrap 5–95 %, random: all seeds"
+
+
+def _chosen(
+    visit: Visit[FaithfulnessState], tasks: list[str]
+) -> tuple[pl.DataFrame, list[Component]]:
+    """The rows of one evaluation of a task, and the controls that choose another."""
+    task, controls = visit.choose("task", tasks), []
+    rows = visit.data.ask("faithfulness_of_task", study=visit.study, task=task)
+    for key, label in CHOICES.items():
+        column = pl.col(key).cast(pl.String)
+        found = rows.select(column.unique().sort()).to_series().to_list()
+        value = visit.choose(key, found)
+        rows = rows.filter(column == value)
+        named = {v: SAID.get(v, f"layer {v}" if v.isdigit() else v) for v in found}
+        if len(found) > 1:
+            controls.append(options(visit, key, label, named, value))
+    return rows, controls
+
+
+def _figures(rows: pl.DataFrame) -> Component:
+    shown = rows.with_columns(
+        pl.col("unit").replace(UNIT_NAMES),
+        pl.when(selection="threshold").then(pl.lit("threshold")).otherwise(pl.lit("number")),
+    ).sort("unit", "n_nodes")
+    columns = [
+        Column("unit", "nodes of"),
+        Column("literal", "chosen by"),
+        Column("value", "value", ",.4~f"),
+        Column("n_nodes", "kept", ",d", "nodes", term="node"),
+        Column("n_error_nodes", "error nodes", ",d", term="error node"),
+        Column("faithfulness", "faithfulness", ".1%", term="faithfulness"),
+        Column("faithfulness_low", "low", ".1%"),
+        Column("faithfulness_high", "high", ".1%"),
+        Column("completeness", "completeness", ".1%", term="completeness"),
+        Column("f_circuit", "F circuit", ".3f", "metric"),
+        Column("f_model", "F model", ".3f", "metric"),
+    ]
+    return table("faithfulness-figures", shown, columns)
+
+
+def _every(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
+    """A row a task, in the evaluation chosen as far as the task has it."""
+    state = visit.state
+    alike = rows.filter(split=state.split, ablation=state.ablation, errors=state.errors)
+    sizes = sorted(
+        {int(v) for v in alike.filter(~pl.col("at_threshold"))["value"] if 0 < v <= 1000}
+    )
+    found = []
+    for task in alike["task"].unique().sort():
+        own = alike.filter(task=task)
+        (method, aggregation) = own.select("method", "aggregation").row(0)
+        own = own.filter(method=method, aggregation=aggregation)
+        circuit = own.filter("at_threshold").head(1).to_dicts()
+        kept = {int(r["value"]): r["faithfulness"] for r in own.to_dicts() if not r["at_threshold"]}
+        found.append(
+            {"task": task, "href": visit.href(task=task, method="", aggregation="")}
+            | {"accuracy": own["accuracy"].first()}
+            | {k: circuit[0][k] for k in ("n_nodes", "faithfulness", "completeness") if circuit}
+            | {f"n{size}": kept.get(size) for size in sizes}
+        )
+    columns = [
+        Column("task", "task", width=170),
+        Column("accuracy", "accuracy", ".0%", term="accuracy", width=100),
+        Column("n_nodes", "nodes", ",d", term="node threshold", width=80),
+        Column("faithfulness", "faithfulness", ".0%", term="faithfulness", width=112, shade=True),
+        Column("completeness", "completeness", ".0%", term="completeness", width=120),
+        *(Column(f"n{size}", f"{size:,}", ".0%", shade=True) for size in sizes),
+    ]
+    return table("faithfulness-tasks", found, columns)
+
+
+def _csv(visit: Visit[FaithfulnessState]) -> Download:
+    every = visit.data.ask("faithfulness_by_task", study=visit.study)
+    tasks = every["task"].unique().sort().to_list()
+    return csv(_chosen(visit, tasks)[0] if tasks else every)
+
+
+PAGE = Page(
+    "faithfulness",
+    "Faithfulness",
+    "How much of what the model does is left when only some nodes act?",
+    FaithfulnessState,
+    show,
+    {"faithfulness.csv": _csv},
+)

@@ -1,0 +1,51 @@
+"""The page Faithfulness as a user walks it."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser import Visit
+
+
+def test_tasks_by_arrow_keys_and_by_choice(visit: Visit) -> None:
+    page = visit.open("/faithfulness?study=plain")
+    expect(page.get_by_text("Figures of agreement")).to_be_visible()
+    expect(page.locator("#faithfulness-curves .legendtext")).to_have_text(
+        ["circuit", "features", "neurons", "random features"]
+    )
+    expect(page.get_by_text("threshold 0.1: 7 nodes").first).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("Figures of bracket")).to_be_visible()
+    expect(page).to_have_url(re.compile("task=bracket"))
+    page.go_back()
+    expect(page.get_by_text("Figures of agreement")).to_be_visible()
+    page.locator(".field", has_text="Task").locator(".dash-dropdown").click()
+    page.get_by_role("option", name="bracket").click()
+    expect(page.get_by_text("Figures of bracket")).to_be_visible()
+    page.locator("#faithfulness-tasks").get_by_role("link", name="agreement").click()
+    expect(page.get_by_text("Figures of agreement")).to_be_visible()
+
+
+def test_error_nodes_are_a_choice_that_stays_from_task_to_task(visit: Visit) -> None:
+    page = visit.open("/faithfulness?study=plain&task=agreement")
+    page.get_by_role("link", name="remove", exact=True).click()
+    expect(page).to_have_url(re.compile("errors=remove"))
+    expect(page.locator("#faithfulness-curves .legendtext")).to_have_text(
+        ["features", "neurons", "random features"]
+    )
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("task=bracket.*errors=remove"))
+    page.reload()
+    expect(page.get_by_role("link", name="remove", exact=True)).to_have_class("on")
+
+
+def test_what_the_task_lacks_is_said(visit: Visit) -> None:
+    page = visit.open("/faithfulness?study=plain&task=gone&ablation=zero")
+    expect(page.locator(".notes li")).to_have_text(
+        [
+            "task “gone” is not in the lake; this is agreement.",
+            "ablation “zero” is not in the lake; this is mean.",
+        ]
+    )

@@ -1,0 +1,129 @@
+"""The page Losses as a user walks it."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+import pytest
+from playwright.sync_api import expect
+
+from dashboards.pages.losses_by_group import summary
+from tests.browser import Visit
+from tests.dashboards.lakes import DOCUMENTS, PLAIN
+
+
+def test_figures_of_a_group_from_its_bins() -> None:
+    """4 tokens of loss 0, 0.0001 (twice) and 1: mean 1.0002 / 4; half of them reach bin 10."""
+    binned = pl.DataFrame(
+        {
+            "name": ["a", "a", "a"],
+            "bin": [0, 10, 100],
+            "tokens": [1, 2, 1],
+            "loss": [0.0, 0.0002, 1.0],
+            "entropy": [1.0, 2.0, 1.0],
+            "surprisal": [None, 0.25, 0.25],
+            "known": [0, 1, 1],
+            "excess": [None, 0.25, 0.75],
+            "top": [1, 2, 0],
+        }
+    )
+    (row,) = summary(binned).to_dicts()
+    assert row == pytest.approx(
+        {"name": "a", "tokens": 4, "known": 2, "share": 1.0, "mean_loss": 1.0002 / 4}
+        | {"mean_entropy": 1.0, "top_share": 0.75, "surprisal": 0.25, "excess": 0.5}
+        | {"p50": 0.0001, "p95": 1.0}
+    )
+
+
+@pytest.mark.parametrize("by", ["subset", "rule", "excess", "repetition"])
+def test_each_kind_of_group_has_a_figure_and_a_table(visit: Visit, by: str) -> None:
+    for study in ("plain", "hostile"):
+        page = visit.open(f"/losses?study={study}&by={by}")
+        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        expect(page.locator(".ag-center-cols-container .ag-row").first).to_be_visible()
+        expect(page.locator(".figure a, .figure img")).to_have_count(0)
+
+
+def test_from_view_to_view_and_back(visit: Visit) -> None:
+    page = visit.open("/losses?study=plain")
+    for name, key in (("Position", "position"), ("Token", "token"), ("Document", "document")):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page).to_have_url(re.compile(f"by={key}"))
+    expect(page.locator(".strip .token")).to_have_count(len(PLAIN))
+    page.go_back()
+    expect(page.get_by_text("Tokens of the vocabulary")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("by position")).to_be_visible()
+
+
+def test_tokens_of_the_vocabulary_by_order_and_number(visit: Visit) -> None:
+    page = visit.open("/losses?study=plain&by=token")
+    first = page.locator(".ag-center-cols-container .ag-row[row-index='0'] [col-id='token']")
+    expect(first).to_have_text(".↵")
+    page.get_by_role("link", name="easiest").click()
+    expect(first).to_have_text("·girl")
+    field = page.get_by_label("Predicted at least")
+    field.fill("1000")
+    field.press("Enter")
+    expect(page).to_have_url(re.compile("least=1000"))
+    expect(page.get_by_text("0 of at most 500")).to_be_visible()
+    page.go_back()
+    expect(field).to_have_value("20")
+    expect(first).to_have_text("·girl")
+
+
+def test_documents_by_arrow_keys_and_by_number(visit: Visit) -> None:
+    page = visit.open("/losses?study=plain&by=document&order=first")
+    title = page.locator(".panel h2").first
+    place = page.locator(".stepper .place")
+    expect(title).to_have_text("Document 0")
+    page.keyboard.press("ArrowRight")
+    expect(title).to_have_text("Document 1")
+    page.keyboard.press("ArrowRight")
+    expect(title).to_have_text("Document 2")
+    page.keyboard.press("ArrowLeft")
+    expect(title).to_have_text("Document 1")
+    expect(place).to_have_text(f"2 of {DOCUMENTS}")
+    field = page.get_by_label("Document", exact=True)
+    field.fill("7")
+    field.press("ArrowLeft")  # moves in the field, not to another document
+    expect(title).to_have_text("Document 1")
+    field.press("Enter")
+    expect(title).to_have_text("Document 7")
+    page.reload()
+    expect(title).to_have_text("Document 7")
+    field.fill("999")
+    field.press("Enter")
+    expect(page.locator(".notes")).to_contain_text("There is no document 999")
+
+
+def test_a_token_says_what_it_cost(visit: Visit) -> None:
+    page = visit.open("/losses?study=plain&by=document&document=2")
+    tokens = page.locator(".strip .token")
+    expect(tokens.nth(0)).to_have_text("The")
+    tokens.nth(2).hover()
+    tip = page.locator("#tip")
+    expect(tip).to_contain_text("loss 2.500 nats, rank 1")
+    expect(tip).to_contain_text("rule count")
+    grounds = [tokens.nth(i).evaluate("e => e.style.backgroundColor") for i in range(3)]
+    assert grounds[0] == ""  # not predicted
+    assert grounds[1] != grounds[2]
+    page.get_by_role("link", name="rank", exact=True).click()
+    expect(tokens.nth(1)).to_have_css("background-color", "rgba(212, 87, 43, 0)")
+
+
+def test_hostile_tokens_are_shown_and_do_nothing(visit: Visit) -> None:
+    page = visit.open("/losses?study=hostile&by=document&document=0")
+    strip = page.locator(".strip")
+    expect(strip).to_contain_text("<script>document.title='owned'</script>")
+    expect(strip).to_contain_text("⟨202E⟩gnirts⟨202C⟩")
+    expect(strip).to_contain_text("(100,000 characters)")
+    assert strip.locator("img, script, a").count() == 0
+    for token in strip.locator(".token").all():
+        token.hover()
+    expect(page.locator("#tip").locator("*")).to_have_count(0)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    text = download.value.path().read_text()
+    assert "'=HYPERLINK" in text
