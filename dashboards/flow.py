@@ -43,7 +43,12 @@ LANES: dict[str, tuple[Asset, ...]] = {
             ("node_effects", "site_effects", "mean_gradients"),
             "pairs, dictionaries and the model",
         ),
-        Asset("circuits", ("circuits", "circuit_nodes", "circuit_edges"), "node_effects"),
+        Asset(
+            "circuits",
+            ("circuits", "circuit_nodes", "circuit_edges"),
+            "node_effects",
+            "circuits",
+        ),
         Asset("faithfulness", ("faithfulness",), "node_effects and pairs", "faithfulness"),
     ),
 }

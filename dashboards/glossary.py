@@ -45,6 +45,16 @@ TERMS = {
     "context": "A predicted token with the tokens before it.",
     "clustering": "Contexts grouped by the features that predict their answers.",
     "circuit": "Nodes whose effect on a task's answers passes a threshold, and the edges between.",
+    "edge": "What a node does to another, or to the metric: direct, in the metric's unit.",
+    "effect": "Mean effect of the node on the metric over the examples; positive supports the "
+    "clean answer.",
+    "total effect": "Mean of m(patch) − m(clean) over the examples of a task with patches.",
+    "feature share": "Σ|effects of features| / Σ|effects| of a circuit: the rest are error nodes.",
+    "aggregation": "Per position: a node is a feature at a token of the prompt; summed: over all "
+    "positions.",
+    "patch only": "Share of examples in which the feature is on in the patch alone.",
+    "density": "Share of the tokens on which the feature is on.",
+    "share above": "Share of the bootstrap's resamples in which the value passes the threshold.",
     "partition": "A shard, a task or a clustering: the unit that is materialized and replaced.",
 }
 

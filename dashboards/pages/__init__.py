@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dashboards.page import AnyPage
 from dashboards.pages import (
+    circuit,
+    circuits,
     dictionaries,
     faithfulness,
     losses,
@@ -13,6 +15,8 @@ from dashboards.pages import (
 PAGES: tuple[AnyPage, ...] = (
     overview.PAGE,
     losses.PAGE,
+    circuits.PAGE,
+    circuit.PAGE,
     faithfulness.PAGE,
     dictionaries.PAGE,
 )

@@ -1,0 +1,182 @@
+// What stands around a circuit's graph: thresholds, groups, lists of nodes, pictures as files.
+(() => {
+  const { graphs, change, preview, pick, pin, names, state } = window.lake.circuit;
+  const make = (parent, name, className, text) => {
+    const made = document.createElement(name);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    parent.append(made);
+    return made;
+  };
+
+  // A slider over sizes, in equal ratios; at its left end nothing is left out.
+  const STEPS = 100;
+  const threshold = (bar, key, label) => {
+    const field = make(bar, "label", "field threshold");
+    make(field, "span", "label", label);
+    const input = make(field, "input");
+    Object.assign(input, { type: "range", min: 0, max: STEPS });
+    const said = make(field, "output");
+    const size = ({ low, high }) => low * (high / low) ** (input.value / STEPS);
+    const value = () => (input.value === "0" ? 0 : Number(size(field.span).toPrecision(3)));
+    const say = () => { said.textContent = value() ? `≥ ${value()}` : "all"; };
+    input.addEventListener("input", () => { say(); preview({ [key]: value() }); });
+    input.addEventListener("change", () => change({ [key]: value() || "" }));
+    return (span) => {
+      field.span = span;
+      const place = span.value && span.high > span.low
+        ? (STEPS * Math.log(span.value / span.low)) / Math.log(span.high / span.low) : 0;
+      input.value = Math.round(Math.max(0, Math.min(STEPS, place)));
+      input.disabled = !(span.high > span.low);
+      said.textContent = span.value ? `≥ ${span.value}` : "all";
+    };
+  };
+
+  const plain = (name, longest) => name.replace(/[*~]/g, " ").trim().slice(0, longest);
+  const group = (name, longest) => {
+    const parts = state("groups").split("*").filter(Boolean).map((part) => part.split("~"));
+    const members = names(state("pinned")).flatMap((key) => {
+      const old = /^group\.(\d+)$/.exec(key); // a group among the pinned goes up in the new one
+      return old ? (parts[old[1]] || []).slice(1) : [key];
+    }).filter((key) => key !== "y");
+    const left = parts
+      .map(([old, ...nodes]) => [old, ...nodes.filter((node) => !members.includes(node))])
+      .filter((part) => part.length > 1);
+    const all = [...left, [plain(name, longest) || "group", ...members]];
+    change({ groups: all.map((part) => part.join("~")).join("*"), pinned: "", node: "" });
+  };
+
+  const save = (blob, name) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  };
+
+  // The graph as it looks now, its colours written into it.
+  const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size",
+    "font-weight", "text-anchor"];
+  const picture = ({ circuit: { svg } }) => {
+    const copy = svg.cloneNode(true);
+    const to = copy.querySelectorAll("*");
+    svg.querySelectorAll("*").forEach((element, place) => {
+      const look = getComputedStyle(element);
+      for (const name of LOOKS) to[place].setAttribute(name, look.getPropertyValue(name));
+      for (const name of ["class", "data-tip", "data-node", "tabindex", "role"]) to[place].removeAttribute(name);
+    });
+    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    ground.setAttribute("width", "100%");
+    ground.setAttribute("height", "100%");
+    ground.setAttribute("fill", getComputedStyle(svg.closest(".panel")).backgroundColor);
+    copy.prepend(ground);
+    return new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" });
+  };
+  const asPng = (element) => {
+    const { width, height } = element.circuit.layout, scale = 2;
+    const image = new Image(), url = URL.createObjectURL(picture(element));
+    image.onload = () => {
+      const canvas = document.createElement("canvas");
+      Object.assign(canvas, { width: width * scale, height: height * scale });
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      URL.revokeObjectURL(url);
+      canvas.toBlob((blob) => save(blob, "circuit.png"), "image/png");
+    };
+    image.src = url;
+  };
+
+  window.lake.kinds.circuitbar = (element, data) => {
+    if (!element.parts) {
+      const nodes = threshold(element, "nodes", "Nodes: |effect|");
+      const edges = threshold(element, "edges", "Edges: |weight|");
+      const files = make(element, "span", "files");
+      const first = (act) => () => graphs().slice(0, 1).forEach(act);
+      const svg = make(files, "button", "download link", "SVG"), png = make(files, "button", "download link", "PNG");
+      svg.addEventListener("click", first((graph) => save(picture(graph), "circuit.svg")));
+      png.addEventListener("click", first(asPng));
+      element.parts = { nodes, edges };
+    }
+    element.parts.nodes(data.nodes);
+    element.parts.edges(data.edges);
+  };
+
+  // The form that makes a group of the pinned nodes, of two or more.
+  window.lake.kinds.grouping = (element, { pinned, longest }) => {
+    if (!element.firstChild) {
+      const form = make(element, "form", "field");
+      const name = make(form, "input");
+      Object.assign(name, { placeholder: "Name of the group", maxLength: longest, type: "text" });
+      name.setAttribute("aria-label", "Name of the group");
+      make(form, "button", "button", "Group");
+      form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        group(name.value, longest);
+        name.value = "";
+      });
+    }
+    element.hidden = pinned < 2;
+  };
+
+  window.lake.kinds.nodelist = (element, { rows, more, colours }) => {
+    const list = document.createElement("div");
+    const most = Math.max(1e-12, ...rows.map((row) => row[3]));
+    for (const [key, text, value, share] of rows) {
+      const row = make(list, "button", "node-row");
+      row.dataset.node = key;
+      row.dataset.tip = `${text}\n${value.toPrecision(4)}, ${(100 * share).toFixed(1)} % of the list`;
+      make(row, "span", "text", text);
+      const bar = make(row, "span", "share");
+      const filled = make(bar, "i");
+      filled.style.width = `${(100 * share) / most}%`;
+      filled.style.background = value > 0 ? colours.positive : colours.negative;
+      make(row, "span", "value", `${value > 0 ? "+" : "−"}${Math.abs(value).toPrecision(3)}`);
+      row.addEventListener("click", (event) =>
+        (event.shiftKey || event.ctrlKey || event.metaKey ? pin : pick)(key));
+    }
+    if (more) make(list, "p", "quiet", `and ${more.toLocaleString("en")} weaker ones`);
+    element.replaceChildren(...list.childNodes);
+  };
+
+  window.lake.kinds.tokenlist = (element, { tokens, colour }) => {
+    const list = document.createElement("div");
+    for (const [text, value] of tokens) {
+      const token = make(list, "span", "raised", text);
+      token.dataset.tip = `${value} logits`;
+      token.style.borderColor = colour;
+    }
+    element.replaceChildren(...list.childNodes);
+  };
+
+  // Groups of a file: {"groups": [{"name": …, "nodes": […]}]}, as the page saves them.
+  const read = (text, longest) => {
+    const { groups } = JSON.parse(text);
+    const parts = groups.map(({ name, nodes }) => {
+      if (!Array.isArray(nodes) || !nodes.length) throw new Error("a group without nodes");
+      return [plain(String(name), longest) || "group", ...nodes.map((node) => plain(String(node), 200))].join("~");
+    });
+    if (!parts.length) throw new Error("no groups");
+    return parts.join("*");
+  };
+  window.lake.kinds.grouploader = (element, { longest }) => {
+    const field = document.createElement("label");
+    make(field, "span", "button", "Load groups from a file");
+    const input = make(field, "input");
+    Object.assign(input, { type: "file", accept: ".json,application/json" });
+    const said = document.createElement("p");
+    said.setAttribute("role", "status");
+    input.addEventListener("change", async () => {
+      const [file] = input.files;
+      input.value = "";
+      if (!file) return;
+      said.textContent = "";
+      try {
+        if (file.size > 65_536) throw new Error("larger than 64 KiB");
+        change({ groups: read(await file.text(), longest), node: "", pinned: "" });
+      } catch (error) {
+        said.textContent = `These are no groups of a circuit: ${error.message}`;
+      }
+    });
+    element.replaceChildren(field, said);
+  };
+})();

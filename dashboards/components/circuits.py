@@ -1,0 +1,175 @@
+"""What assets/circuit.js draws: a circuit's graph, its controls, and lists of its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from dash.development.base_component import Component
+
+from dashboards.components.marks import drawn
+from dashboards.components.palette import NEGATIVE, POSITIVE, site
+from dashboards.graph import LONGEST_NAME, METRIC, Circuit, Group, level
+from dashboards.text import clip, token, visible
+
+MOST_LISTED = 60  # nodes of a list
+LONGEST_LABEL = 120  # characters
+COLOURS = {"positive": POSITIVE, "negative": NEGATIVE}
+
+
+def graph(
+    circuit: Circuit, view: Mapping[str, Any], groups: Sequence[Group], common: Collection[str]
+) -> Component:
+    """The graph, as high as it needs. common: nodes that another circuit has too."""
+    given = {"graph": _shape(circuit, common), "view": {**view, "groups": _boxes(circuit, groups)}}
+    return drawn("circuit", given)
+
+
+def bar(circuits: Sequence[Circuit], nodes: float | None, edges: float | None) -> Component:
+    """Thresholds of nodes and edges, pictures as files."""
+    return drawn(
+        "circuitbar",
+        {
+            "nodes": _span([c.nodes["effect"] for c in circuits], nodes),
+            "edges": _span([c.edges["weight"] for c in circuits], edges),
+        },
+    )
+
+
+def grouping(pinned: int) -> Component:
+    """The form that makes a group of the pinned nodes; hidden below two."""
+    return drawn("grouping", {"pinned": pinned, "longest": LONGEST_NAME})
+
+
+def listed(
+    circuit: Circuit, rows: pl.DataFrame, value: str, groups: Sequence[Group] = ()
+) -> Component:
+    """Nodes with a signed value each, and its share of the list's. rows: node, share, `value`.
+
+    groups: those that may stand among the nodes.
+    """
+    named = texts(circuit)
+    named |= {box["key"]: box["name"] for box in _boxes(circuit, groups)}
+    shown = rows.head(MOST_LISTED)
+    return drawn(
+        "nodelist",
+        {
+            "rows": [
+                [row["node"], named.get(row["node"], row["node"]), row[value], row["share"]]
+                for row in shown.select("node", value, "share").iter_rows(named=True)
+            ],
+            "more": rows.height - shown.height,
+            "colours": COLOURS,
+        },
+    )
+
+
+def loader() -> Component:
+    """Reads groups from a file that the page has saved."""
+    return drawn("grouploader", {"longest": LONGEST_NAME})
+
+
+def texts(circuit: Circuit) -> dict[str, str]:
+    """What a reader calls each node: site, feature, token, and label where there is one."""
+    words = _words(circuit)
+    named = {METRIC: "y, the metric"}
+    for row in circuit.nodes.iter_rows(named=True):
+        what = "error" if row["feature"] < 0 else str(row["feature"])
+        at = words.get(row["pos"], "")
+        label = clip(visible(row["label"] or ""), LONGEST_LABEL)
+        site_name = clip(visible(row["site"]), 40)
+        where = "" if row["pos"] is None else f" @ {row['pos']} {at}"
+        named[row["node"]] = f"{site_name} / {what}{where}" + (f" – {label}" if label else "")
+    return named
+
+
+def _words(circuit: Circuit) -> dict[int, str]:
+    return {
+        pos: token(text)
+        for pos, text in circuit.prompt.select("pos", "token").iter_rows()
+        if text is not None
+    }
+
+
+def _shape(circuit: Circuit, common: Collection[str]) -> dict[str, Any]:
+    """What of the graph does not change with the view. Rows from the last site down."""
+    sites = sorted(circuit.nodes["site"].unique(), key=level, reverse=True)
+    columns = _columns(circuit)
+    row_of = {name: place for place, name in enumerate(sites)}
+    column_of = {column["pos"]: place for place, column in enumerate(columns)}
+    named = texts(circuit)
+    place = {METRIC: -1} | {node: i for i, node in enumerate(circuit.nodes["node"])}
+    nodes = [
+        {
+            "name": row["node"],
+            "row": row_of[row["site"]],
+            "column": column_of[row["pos"]],
+            "effect": row["effect"],
+            "error": row["feature"] < 0,
+            "common": row["node"] in common,
+            "tip": f"{named[row['node']]}\neffect {row['effect']:+.3g}",
+        }
+        for row in circuit.nodes.iter_rows(named=True)
+    ]
+    edges = [
+        [place[up], place[down], float(f"{weight:.4g}")]
+        for up, down, weight in circuit.edges.select("up", "down", "weight").iter_rows()
+    ]
+    rows = [{"text": clip(visible(name), 24), "colour": site(name)} for name in sites]
+    return {
+        "rows": rows,
+        "columns": columns,
+        "nodes": nodes,
+        "edges": edges,
+        "colours": COLOURS,
+        "total": {"nodes": circuit.facts["n_nodes"], "edges": circuit.facts["n_edges"]},
+    }
+
+
+def _columns(circuit: Circuit) -> list[dict[str, Any]]:
+    """Positions with their tokens; one column where the circuit is summed over them."""
+    if circuit.nodes["pos"].is_null().all():
+        return [{"pos": None, "text": "all positions", "tip": "Summed over positions."}]
+    tips = {
+        row["pos"]: _others(row) for row in circuit.prompt.iter_rows(named=True) if row["token"]
+    }
+    words = _words(circuit)
+    found = circuit.nodes["pos"].drop_nulls().unique().to_list()
+    nowhere = [None] if circuit.nodes["pos"].is_null().any() else []
+    return [
+        {
+            "pos": pos,
+            "text": "–" if pos is None else words.get(pos, f"@ {pos}"),
+            "tip": tips.get(pos, f"position {pos}"),
+        }
+        for pos in [*nowhere, *sorted({*found, *circuit.prompt["pos"]})]
+    ]
+
+
+def _others(row: Mapping[str, Any]) -> str:
+    said = f"position {row['pos']}: {token(row['token'])}"
+    if row["n_tokens"] == 1:
+        return f"{said}, in every prompt"
+    others = ", ".join(token(text) for text in row["others"])
+    return f"{said} in the first prompt; {row['n_tokens'] - 1} others: {others}…"
+
+
+def _boxes(circuit: Circuit, groups: Sequence[Group]) -> list[dict[str, Any]]:
+    place = {node: i for i, node in enumerate(circuit.nodes["node"])}
+    return [
+        {
+            "key": f"group.{number}",
+            "name": clip(visible(group.name), LONGEST_NAME),
+            "members": [place[node] for node in group.members if node in place],
+        }
+        for number, group in enumerate(groups)
+    ]
+
+
+def _span(values: Sequence[pl.Series], chosen: float | None) -> dict[str, float | None]:
+    """Range of a threshold: from the least size there is to the largest."""
+    sizes = pl.concat(values).abs().drop_nulls()
+    sizes = sizes.filter(sizes > 0)
+    low, high = (sizes.min(), sizes.max()) if sizes.len() else (0.01, 1.0)
+    return {"low": float(low), "high": float(high), "value": chosen}  # type: ignore[arg-type]

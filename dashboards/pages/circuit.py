@@ -1,0 +1,299 @@
+"""One circuit, or two beside each other: graph, connections, and what is known of a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboards import graph
+from dashboards.components import circuits, layout
+from dashboards.components.controls import choice, stepper, toggle
+from dashboards.components.empty import empty
+from dashboards.components.marks import term
+from dashboards.components.tables import Column, table
+from dashboards.graph import METRIC, Circuit, Group
+from dashboards.page import Download, Page, PageState, Visit
+from dashboards.pages import circuit_node
+from dashboards.text import clip, visible
+
+ALONE = "–"  # beside: no other circuit
+FRESH: dict[str, Any] = {
+    "nodes": None, "edges": None, "node": "", "pinned": "", "groups": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CircuitState(PageState):
+    """What is drawn, from which thresholds on, and what is picked."""
+
+    circuit: str = ""
+    other: str = ALONE
+    nodes: float | None = None  # least |effect|; None: all
+    edges: float | None = None  # least |weight|
+    node: str = ""  # clicked
+    pinned: str = ""  # of graph.write_names
+    groups: str = ""  # of graph.write_groups
+    open: bool = False  # groups as outlines around their nodes, not as boxes
+
+
+def show(visit: Visit[CircuitState]) -> Component:
+    """The page."""
+    listed = visit.data.ask("circuit_list", study=visit.study)
+    if listed.is_empty():
+        return empty("circuits", visit.study)
+    names = listed["circuit"].to_list()
+    drawn = _drawn(visit)
+    if any(circuit.nodes.is_empty() for circuit in drawn):
+        lacking = next(c.facts["circuit"] for c in drawn if c.nodes.is_empty())
+        why = f"{clip(visible(lacking), 80)} has no nodes."
+        return html.Div([_bar(visit, names), empty("circuit_nodes", visit.study, why)])
+    groups = graph.read_groups(visit.state.groups)
+    pinned = _pinned(visit, drawn, groups)
+    here = next((c for c in drawn if visit.state.node in c.nodes["node"]), drawn[0])
+    side = [
+        circuit_node.detail(visit, here, groups, pinned),
+        _pins(visit, here, groups, pinned),
+        _groups(visit, here, groups),
+    ]
+    return html.Div(
+        [
+            _bar(visit, names),
+            html.Div(
+                [
+                    html.Div(
+                        [
+                            _tools(visit, drawn),
+                            html.Div(
+                                [_graph(visit, drawn, place, groups, pinned) for place in (0, 1)],
+                                className="graphs",
+                            ),
+                        ],
+                        className="panel main",
+                    ),
+                    html.Div(side, className="side"),
+                ],
+                className="circuit-page two" if len(drawn) == 2 else "circuit-page",
+            ),
+            html.Div(_pair(visit, drawn)),
+        ]
+    )
+
+
+def _drawn(visit: Visit[CircuitState]) -> list[Circuit]:
+    """The circuit, and the other beside it where one is asked for."""
+    listed = visit.data.ask("circuit_list", study=visit.study)
+    names = listed["circuit"].to_list()
+    visit.choose("circuit", names)
+    visit.choose("other", [ALONE, *(n for n in names if n != visit.state.circuit)])
+    wanted = [n for n in (visit.state.circuit, visit.state.other) if n != ALONE]
+    rows = {row["circuit"]: row for row in listed.to_dicts()}
+    return [graph.read(visit.data, visit.study, rows[name]) for name in wanted]
+
+
+def _pinned(visit: Visit[CircuitState], drawn: list[Circuit], groups: list[Group]) -> list[str]:
+    """Pinned nodes that are there; what is not is left out of the state, and said."""
+    there = {METRIC, *(f"group.{place}" for place in range(len(groups)))}
+    there.update(*(circuit.nodes["node"] for circuit in drawn))
+    named = graph.read_names(visit.state.pinned)
+    pinned = [name for name in named if name in there]
+    lost = len(named) - len(pinned)
+    if visit.state.node and visit.state.node not in there:
+        lost += 1
+        visit.state = replace(visit.state, node="")
+    if lost:
+        visit.notes.append(f"Nodes of the address that this circuit does not have: {lost}.")
+    visit.state = replace(visit.state, pinned=graph.write_names(pinned))
+    return pinned
+
+
+def _bar(visit: Visit[CircuitState], names: list[str]) -> Component:
+    place = names.index(visit.state.circuit)
+
+    def beside(step: int) -> str | None:
+        there = place + step
+        return visit.href(circuit=names[there], **FRESH) if 0 <= there < len(names) else None
+
+    others = [ALONE, *(n for n in names if n != visit.state.circuit)]
+    return layout.bar(
+        choice("circuit", "Circuit", names, visit.state.circuit),
+        choice("other", "Beside", others, visit.state.other),
+        stepper(beside(-1), beside(1), f"{place + 1} of {len(names)}"),
+    )
+
+
+def _tools(visit: Visit[CircuitState], drawn: list[Circuit]) -> Component:
+    """Thresholds and files, above the graph."""
+    files = [layout.download(n.upper(), visit.file(f"circuit.{n}")) for n in ("json", "dot")]
+    return html.Div(
+        [
+            circuits.bar(drawn, visit.state.nodes, visit.state.edges),
+            html.Div(files, className="files"),
+        ],
+        className="tools",
+    )
+
+
+def _graph(
+    visit: Visit[CircuitState],
+    drawn: list[Circuit],
+    place: int,
+    groups: list[Group],
+    pinned: list[str],
+) -> Component:
+    """The graph at a place, below the circuit's facts; empty where there is none."""
+    if place >= len(drawn):
+        return html.Div()
+    other = frozenset[str](drawn[1 - place].nodes["node"] if len(drawn) == 2 else ())
+    state = visit.state
+    view = {
+        "nodes": state.nodes or 0,
+        "edges": state.edges or 0,
+        "node": state.node,
+        "pinned": pinned,
+        "open": state.open,
+    }
+    facts = html.P(_facts(drawn[place]), className="quiet")
+    title = html.H2(clip(visible(drawn[place].facts["circuit"]), 80))
+    shown = circuits.graph(drawn[place], view, groups, other)
+    return html.Div([title, facts, shown])
+
+
+def _facts(circuit: Circuit) -> list[Component | str]:
+    """A line on a circuit: how it was found, how much it carries."""
+    facts = circuit.facts
+    over = "summed over positions" if facts["aggregation"] == "sum" else "per position"
+    parts: list[Component | str] = [
+        f"{facts['method']}, {over} · |effect| > {facts['node_threshold']:g}"
+    ]
+    for name, key, form in (
+        ("faithfulness", "faithfulness", ".2f"),
+        ("completeness", "completeness", ".2f"),
+        ("total effect", "total_effect", "+.2f"),
+    ):
+        if facts[key] is not None:
+            parts += [" · ", term(name), f" {facts[key]:{form}}".replace("-", "−")]
+    return parts
+
+
+def _pins(
+    visit: Visit[CircuitState], circuit: Circuit, groups: list[Group], pinned: list[str]
+) -> Component:
+    """The pinned nodes and groups, and how nodes are pinned."""
+    effects = dict(circuit.nodes.select("node", "effect").iter_rows())
+    for place, group in enumerate(groups):
+        effects[f"group.{place}"] = sum(effects.get(node, 0.0) for node in group.members)
+    found = {"node": pinned, "effect": [effects.get(node, 0.0) for node in pinned]}
+    rows = graph.shared(pl.DataFrame(found, schema={"node": pl.String, "effect": pl.Float64}))
+    hint = "Shift-click pins a node: its edges stay. Two or more can be grouped."
+    return layout.panel(
+        f"Pinned ({len(pinned)})" if pinned else "Pinned",
+        circuits.listed(circuit, rows, "effect", groups)
+        if pinned
+        else html.P(hint, className="quiet"),
+        circuits.grouping(len(pinned)),
+        aside=dcc.Link("Clear", href=visit.href(pinned="")) if pinned else None,
+    )
+
+
+def _groups(visit: Visit[CircuitState], circuit: Circuit, groups: list[Group]) -> Component:
+    """Groups: pick, part, save, load."""
+    effects = dict(circuit.nodes.select("node", "effect").iter_rows())
+    rows = []
+    for place, group in enumerate(groups):
+        summed = sum(effects.get(node, 0.0) for node in group.members)
+        left = graph.write_groups(g for i, g in enumerate(groups) if i != place)
+        rows.append(
+            html.Li(
+                [
+                    dcc.Link(
+                        clip(visible(group.name), graph.LONGEST_NAME),
+                        href=visit.href(node=f"group.{place}"),
+                    ),
+                    html.Span(f"{len(group.members)} nodes · {summed:+.2f}", className="quiet"),
+                    dcc.Link("part", href=visit.href(groups=left, node="", pinned="")),
+                ]
+            )
+        )
+    tools = html.Div(
+        [
+            toggle(visit, "open", "Open"),
+            layout.download("JSON", visit.file("groups.json")),
+        ],
+        className="files",
+    )
+    return layout.panel(
+        "Groups",
+        html.Ul(rows, className="groups") if rows else html.P("None yet.", className="quiet"),
+        circuits.loader(),
+        aside=tools if groups else None,
+    )
+
+
+def _pair(visit: Visit[CircuitState], drawn: list[Circuit]) -> Component | None:
+    """Nodes of two circuits with their effects in both."""
+    if len(drawn) < 2:
+        return None
+    one, two = (circuit.facts for circuit in drawn)
+    rows = visit.data.ask(
+        "circuit_pair",
+        study=visit.study,
+        task=one["task"],
+        circuit=one["circuit"],
+        other_task=two["task"],
+        other=two["circuit"],
+    )
+    both = rows.filter(pl.col("one").is_not_null() & pl.col("two").is_not_null()).height
+    columns = [
+        Column("site", "site", term="site", width=110),
+        Column("feature", "feature", width=90),
+        Column("one", clip(one["circuit"], 40), "+.3f"),
+        Column("two", clip(two["circuit"], 40), "+.3f"),
+        Column("difference", "difference", "+.3f"),
+        Column("label", "label"),
+    ]
+    shown = rows.with_columns(
+        (pl.col("two").fill_null(0) - pl.col("one").fill_null(0)).alias("difference"),
+        pl.when(pl.col("feature") < 0)
+        .then(pl.lit("error"))
+        .otherwise(pl.col("feature").cast(pl.String))
+        .alias("feature"),
+    )
+    return layout.panel(
+        f"{both:,} features and error nodes in both, of {rows.height:,} in either",
+        table("circuit-pair", shown, columns, most_rows=12),
+        aside="effects summed over positions",
+    )
+
+
+def _file(visit: Visit[CircuitState]) -> tuple[Circuit, list[Group]]:
+    """What a file has: the circuit from the thresholds on."""
+    circuit = _drawn(visit)[0]
+    shown = graph.above(circuit, visit.state.nodes or 0, visit.state.edges or 0)
+    return shown, graph.read_groups(visit.state.groups)
+
+
+def _json(visit: Visit[CircuitState]) -> Download:
+    return graph.as_json(*_file(visit))
+
+
+def _dot(visit: Visit[CircuitState]) -> Download:
+    return graph.as_dot(*_file(visit))
+
+
+def _saved(visit: Visit[CircuitState]) -> Download:
+    return graph.as_groups(*_file(visit))
+
+
+PAGE = Page(
+    "circuit",
+    "Circuit",
+    "Through which features does a prediction come about?",
+    CircuitState,
+    show,
+    {"circuit.json": _json, "circuit.dot": _dot, "groups.json": _saved},
+    part_of="circuits",
+)

@@ -1,0 +1,265 @@
+"""The pages of circuits as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Download, Locator, Page, expect
+
+from dagster_project.lake.store import Lake
+from tests.browser import Visit
+from tests.dashboards.circuits import fill_circuits
+from tests.dashboards.lakes import HOSTILE
+
+ORDER = "/circuit?study=plain&circuit=order.ig.none"
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Studies `plain` and `hostile`, with circuits."""
+    made = Lake(tmp_path_factory.mktemp("circuits") / "lake")
+    fill_circuits(made)
+    return fill_circuits(made, "hostile", HOSTILE)
+
+
+def node(page: Page, name: str) -> Locator:
+    return page.locator(f".circuit .node[data-node='{name}']")
+
+
+def opened(visit: Visit, path: str = ORDER) -> Page:
+    page = visit.open(path)
+    expect(page.locator(".circuit .node").first).to_be_visible()
+    return page
+
+
+def saved(page: Page, name: str) -> Download:
+    with page.expect_download() as download:
+        page.locator(".tools, .side").get_by_text(name, exact=True).first.click()
+    return download.value
+
+
+def test_from_the_table_to_a_graph(visit: Visit) -> None:
+    page = visit.open("/circuits?study=plain")
+    page.get_by_role("link", name="summed", exact=True).click()
+    expect(page.get_by_role("link", name="order.ig.none")).to_have_count(0)
+    page.get_by_role("link", name="all", exact=True).click()
+    page.get_by_role("link", name="order.ig.none").click()
+    expect(page).to_have_url(re.compile(r"/circuit\?.*circuit=order\.ig\.none"))
+    expect(page.locator(".circuit .node")).to_have_count(5)  # four nodes and y
+    expect(page.locator(".circuit .edges path")).to_have_count(5)
+    expect(page.locator(".circuit .word")).to_have_text(["The", "·girl", "·was", "·happy"])
+    expect(page.locator(".circuit .site")).to_have_text(["resid_0", "embed", "y"])
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("Circuits")
+
+
+def test_rows_columns_signs_and_shapes(visit: Visit) -> None:
+    page = opened(visit)
+    three, five, metric = (
+        node(page, name).bounding_box() or {} for name in ("embed.3.1", "resid_0.5.3", "y")
+    )
+    assert metric["y"] < five["y"] < three["y"]  # upwards, as the pass goes
+    assert three["x"] < five["x"]  # position 1, position 3
+    shape = node(page, "resid_0.error.3").locator("path")
+    assert shape.get_attribute("fill") == "#d4572b"  # negative, a triangle
+    assert (node(page, "resid_0.5.3").locator("circle").last.get_attribute("fill")) == "#2f7fd6"
+
+
+def test_a_click_picks_a_node_and_its_edges(visit: Visit) -> None:
+    page = opened(visit)
+    edges = page.locator(".circuit .edges path")
+    node(page, "embed.3.1").click()
+    expect(page).to_have_url(re.compile(r"node=embed\.3\.1"))
+    expect(edges).to_have_count(2)
+    detail = page.locator(".node-detail")
+    expect(detail.locator("h2")).to_have_text("embed / 3 @ 1 ·girl – plural")
+    expect(detail.locator(".facts")).to_contain_text("+2.000")
+    expect(detail.locator(".facts")).to_contain_text("+1.500 to +2.500")
+    expect(detail.locator(".facts")).to_contain_text("12.500%")
+    expect(detail.locator(".raised")).to_have_text(["The", "·girl", "·was"])
+    expect(detail.locator(".strip").first.locator(".marked")).to_have_text(" was")
+    page.reload()
+    expect(edges).to_have_count(2)
+    expect(node(page, "embed.3.1")).to_have_class(re.compile("picked"))
+    page.go_back()
+    expect(edges).to_have_count(5)
+    node(page, "resid_0.5.3").click()
+    expect(page.locator(".node-detail .node-row .text")).to_have_text(
+        ["embed / 3 @ 1 ·girl – plural", "embed / 4 @ 1 ·girl", "y, the metric"]
+    )
+    page.locator(".node-detail .node-row").nth(1).click()  # along an edge
+    expect(page).to_have_url(re.compile(r"node=embed\.4\.1"))
+    expect(page.locator(".empty")).to_contain_text("feature_examples")
+    page.keyboard.press("Escape")
+    expect(page).not_to_have_url(re.compile("node="))
+    expect(edges).to_have_count(5)
+
+
+def test_arrow_keys_go_from_node_to_node(visit: Visit) -> None:
+    page = opened(visit)
+    node(page, "embed.3.1").focus()
+    page.keyboard.press("ArrowRight")
+    expect(node(page, "embed.4.1")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(node(page, "resid_0.5.3")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(node(page, "y")).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(node(page, "y")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("node=y"))
+    expect(node(page, "y")).to_be_focused()
+    expect(page.locator(".circuit .edges path")).to_have_count(2)
+    page.locator("h1").click()
+    page.keyboard.press("ArrowLeft")  # outside the graph: to the circuit before
+    expect(page).to_have_url(re.compile(r"circuit=copy\.ig\.sum"))
+
+
+def test_hovering_rings_a_node_wherever_it_is(visit: Visit) -> None:
+    page = opened(visit)
+    row = page.locator(".node-row[data-node='embed.3.1']")
+    row.hover()
+    expect(node(page, "embed.3.1")).to_have_class(re.compile("ring"))
+    expect(node(page, "resid_0.5.3")).to_have_class(re.compile("near"))
+    expect(node(page, "embed.4.1")).not_to_have_class(re.compile("near|ring"))
+    page.locator("h1").hover()
+    expect(page.locator(".ring")).to_have_count(0)
+    node(page, "embed.3.1").hover()
+    expect(row).to_have_class(re.compile("ring"))
+    expect(page.locator("#tip")).to_contain_text("effect +2")
+
+
+def test_thresholds_are_in_the_address(visit: Visit) -> None:
+    page = opened(visit)
+    slider = page.locator(".threshold input").first
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".circuit .node")).to_have_count(4)  # 0.5 goes
+    expect(page).to_have_url(re.compile(r"nodes=0\.509"))
+    page.keyboard.press("End")
+    expect(page.locator(".circuit .node")).to_have_count(2)
+    expect(page.locator(".circuit .edges path")).to_have_count(1)
+    page.reload()
+    expect(page.locator(".circuit .node")).to_have_count(2)
+    expect(page.locator(".threshold output").first).to_have_text("≥ 3")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(page).not_to_have_url(re.compile("nodes="))
+    page.locator(".threshold input").last.focus()
+    page.keyboard.press("End")
+    expect(page).to_have_url(re.compile("edges=3"))
+    expect(page.locator(".circuit .edges path")).to_have_count(1)
+
+
+def test_pinned_nodes_become_a_group_that_is_saved_and_loaded(visit: Visit, tmp_path: Path) -> None:
+    page = opened(visit)
+    node(page, "embed.3.1").click(modifiers=["Shift"])
+    expect(page).to_have_url(re.compile("pinned=embed"))
+    expect(page.locator(".grouping")).to_be_hidden()
+    node(page, "embed.4.1").click(modifiers=["Shift"])
+    expect(page.locator(".circuit .edges path")).to_have_count(3)
+    page.get_by_label("Name of the group").fill("the ~subjects*")
+    page.keyboard.press("Enter")
+    box = node(page, "group.0")
+    expect(box).to_have_text("the  subjects")
+    expect(page.locator(".circuit .node")).to_have_count(4)
+    expect(page).not_to_have_url(re.compile("pinned="))
+    box.click()
+    expect(page.locator(".node-detail h2")).to_have_text("the  subjects")
+    down = page.locator(".node-detail .node-row").nth(2)
+    expect(down.locator(".value")).to_have_text("+1.00")  # 1.5 − 0.5 into resid_0.5.3
+    page.reload()
+    expect(box).to_have_class(re.compile("picked"))
+    file = saved(page, "JSON")
+    page.get_by_role("link", name="Open", exact=True).click()
+    expect(page.locator(".circuit .node")).to_have_count(5)
+    expect(page.locator(".circuit .outline")).to_have_count(1)
+    groups = page.locator(".side").get_by_text("JSON", exact=True)
+    with page.expect_download() as download:
+        groups.click()
+    kept = tmp_path / "groups.json"
+    download.value.save_as(kept)
+    members = ["embed.3.1", "embed.4.1"]
+    assert json.loads(kept.read_text())["groups"] == [{"name": "the  subjects", "nodes": members}]
+    assert json.loads(Path(file.path()).read_text())["groups"][0]["members"] == members
+    page.get_by_role("link", name="part", exact=True).click()
+    expect(page.locator(".groups")).to_have_count(0)
+    page.locator(".grouploader input").set_input_files(kept)
+    expect(page.locator(".groups li")).to_contain_text("2 nodes · +1.50")
+    (tmp_path / "other.json").write_text('{"groups": 3}')
+    page.locator(".grouploader input").set_input_files(tmp_path / "other.json")
+    expect(page.locator(".grouploader p")).to_contain_text("These are no groups")
+
+
+def test_pictures_and_files(visit: Visit) -> None:
+    page = opened(visit, f"{ORDER}&nodes=1")
+    svg = ET.parse(saved(page, "SVG").path()).getroot()
+    assert len(svg.findall(".//{*}path")) == 4 + 3  # edges; y and the triangle, with a halo
+    assert not svg.findall(".//{*}*[@class]")
+    png = Path(saved(page, "PNG").path()).read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert int.from_bytes(png[16:20]) > 1000  # px wide
+    made = json.loads(Path(saved(page, "JSON").path()).read_text())
+    assert [row["node"] for row in made["nodes"]] == ["resid_0.5.3", "embed.3.1", "resid_0.error.3"]
+    dot = Path(saved(page, "DOT").path()).read_text()
+    assert dot.count("->") == 4
+
+
+def test_two_circuits_stand_side_by_side(visit: Visit) -> None:
+    page = opened(visit)
+    page.locator(".field.choice", has_text="Beside").locator(".dash-dropdown").click()
+    page.get_by_role("option", name="copy.ig.sum").click()
+    expect(page).to_have_url(re.compile(r"other=copy\.ig\.sum"))
+    graphs = page.locator(".circuit")
+    expect(graphs).to_have_count(2)
+    expect(graphs.nth(1).locator(".node")).to_have_count(3)
+    one, two = (graphs.nth(place).bounding_box() or {} for place in (0, 1))
+    assert one["x"] + one["width"] <= two["x"]
+    expect(page.get_by_text("1 features and error nodes in both, of 5 in either")).to_be_visible()
+    node(page, "mlp_0.9").click()
+    expect(page.locator(".node-detail h2")).to_have_text("mlp_0 / 9")
+    page.locator(".field.choice", has_text="Beside").locator(".dash-dropdown").click()
+    page.get_by_role("option", name="–").click()
+    expect(graphs).to_have_count(1)
+
+
+def test_what_an_address_gets_wrong_is_said(visit: Visit) -> None:
+    wrong = "other=lost&node=embed.9&pinned=a~b~embed.3.1&groups=*~*x~&nodes=-1"
+    page = opened(visit, f"{ORDER}&{wrong}")
+    notes = page.locator(".notes li")
+    expect(notes).to_have_count(2)
+    expect(notes.nth(0)).to_contain_text("“lost” is not in the lake")
+    expect(notes.nth(1)).to_contain_text("does not have: 3.")
+    expect(node(page, "embed.3.1")).to_have_class(re.compile("pinned"))
+
+
+def test_a_circuit_without_nodes_says_so_and_can_be_left(visit: Visit) -> None:
+    page = visit.open("/circuit?study=plain&circuit=agreement.ig.sum")
+    expect(page.locator(".empty")).to_contain_text("agreement.ig.sum has no nodes.")
+    page.locator(".field.choice", has_text="Circuit").locator(".dash-dropdown").click()
+    page.get_by_role("option", name="order.ig.none").click()
+    expect(page.locator(".circuit .node")).to_have_count(5)
+
+
+def test_hostile_text_is_only_text(visit: Visit) -> None:
+    page = visit.open("/circuits?study=hostile")
+    page.get_by_role("link", name="order ").click()
+    expect(page.locator(".circuit .node")).to_have_count(5)
+    node(page, "embed.3.1").click()
+    detail = page.locator(".node-detail")
+    expect(detail.locator("h2")).to_contain_text(HOSTILE[0])
+    expect(detail.locator(".raised").first).to_have_text(HOSTILE[0])
+    node(page, "embed.3.1").hover()
+    expect(page.locator("#tip")).to_contain_text(HOSTILE[0])
+    page.goto(f"{page.url}&groups={'%3Cimg%20src=x%20onerror=alert(1)%3E'}~embed.3.1")
+    expect(node(page, "group.0")).to_contain_text("<img src=x")
+    svg = ET.parse(saved(page, "SVG").path()).getroot()
+    assert {element.tag.rpartition("}")[2] for element in svg.iter()} <= {
+        *("svg", "g", "path", "rect", "line", "circle", "text")
+    }
+    expect(page).to_have_title(re.compile("^Circuit ·"))
+    assert page.locator("img").count() == 0

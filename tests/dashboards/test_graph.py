@@ -1,0 +1,135 @@
+"""Groups in addresses, connections, and circuits as files."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagster_project.lake.store import Lake
+from dashboards import graph
+from dashboards.data import Data
+from dashboards.graph import Circuit, Group
+from tests.dashboards.circuits import fill_circuits
+from tests.dashboards.lakes import HOSTILE
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    lake = fill_circuits(Lake(tmp_path_factory.mktemp("graph")))
+    return Data(fill_circuits(lake, "hostile", HOSTILE))
+
+
+def circuit(data: Data, study: str = "plain") -> Circuit:
+    """The one of the task order."""
+    (facts,) = data.ask("circuit_list", study=study).filter(task="order").to_dicts()
+    return graph.read(data, study, facts)
+
+
+def test_sites_stand_in_the_order_of_the_forward_pass() -> None:
+    sites = ["resid_10", "embed", "resid_2", "attn_2", "mlp_2", "attn_10"]
+    order = ["embed", "attn_2", "mlp_2", "resid_2", "attn_10", "resid_10"]
+    assert sorted(sites, key=graph.level) == order
+
+
+def test_connections_are_shares_of_what_flows_in_or_out(data: Data) -> None:
+    """Into resid_0.5.3: 1.5 and −0.5."""
+    edges = circuit(data).edges
+    up = graph.connections(edges, ["resid_0.5.3"], "up")
+    assert up.select("node", "weight", "share").rows() == [
+        ("embed.3.1", 1.5, 0.75),
+        ("embed.4.1", -0.5, 0.25),
+    ]
+    assert graph.connections(edges, ["resid_0.5.3"], "down")["node"].to_list() == ["y"]
+
+
+def test_connections_of_a_group_leave_out_its_own_and_are_summed(data: Data) -> None:
+    """Both embed nodes: 1.5 − 0.5 into resid_0.5.3, 0.25 into the error; nothing comes in."""
+    edges = circuit(data).edges
+    down = graph.connections(edges, ["embed.3.1", "embed.4.1"], "down")
+    assert down.select("node", "weight", "share", "low").rows() == [
+        ("resid_0.5.3", 1.0, pytest.approx(0.8), None),
+        ("resid_0.error.3", 0.25, pytest.approx(0.2), pytest.approx(0.15)),
+    ]
+    assert graph.connections(edges, ["embed.3.1", "resid_0.5.3"], "down")["node"].to_list() == [
+        "y",
+        "resid_0.error.3",
+    ]
+
+
+def test_thresholds_take_nodes_and_their_edges(data: Data) -> None:
+    shown = graph.above(circuit(data), 1.0, 0.2)
+    assert shown.nodes["node"].to_list() == ["resid_0.5.3", "embed.3.1", "resid_0.error.3"]
+    assert shown.edges["weight"].to_list() == [3.0, 1.5, -1.0, 0.25]
+    assert graph.above(circuit(data), 1.0, 1.1).edges["weight"].to_list() == [3.0, 1.5]
+
+
+NODE = st.builds("embed.{}.{}".format, st.integers(-1, 20), st.integers(0, 3))
+MEMBERS = st.lists(NODE, min_size=1, max_size=4)
+
+
+@given(st.lists(st.tuples(st.text(max_size=80), MEMBERS), max_size=4))
+def test_groups_are_read_back_as_they_were_written(made: list[tuple[str, list[str]]]) -> None:
+    groups = [Group(name, tuple(nodes)) for name, nodes in made]
+    once = graph.read_groups(graph.write_groups(groups))
+    assert graph.read_groups(graph.write_groups(once)) == once
+    named = [node for group in once for node in group.members]
+    assert len(named) == len(set(named))  # a node is in one group
+    assert set(named) == {node for _, nodes in made for node in nodes}
+
+
+@given(st.text())
+def test_whatever_an_address_says_of_groups_is_no_error(text: str) -> None:
+    for group in graph.read_groups(text):
+        assert group.members
+    graph.read_names(text)
+
+
+def test_a_circuit_is_json_with_its_groups(data: Data) -> None:
+    made = json.loads(graph.as_json(circuit(data), [Group("subjects", ("embed.3.1",))]).content)
+    assert made["circuit"]["circuit"] == "order.ig.none"
+    assert [node["node"] for node in made["nodes"]][:2] == ["resid_0.5.3", "embed.3.1"]
+    assert len(made["edges"]) == 5
+    assert made["groups"] == [{"name": "subjects", "members": ["embed.3.1"]}]
+    assert [row["token"] for row in made["tokens"]] == ["The", " girl", " was", " happy"]
+
+
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+@pytest.mark.parametrize("study", ["plain", "hostile"])
+def test_dot_has_nothing_of_the_lake_outside_quotes(data: Data, study: str) -> None:
+    name = '"]; evil [URL="https://example.com" \\'
+    group = Group(name + "\n\u202e\x00", ("embed.3.1", "gone"))
+    dot = str(graph.as_dot(circuit(data, study), [group]).content)
+    bare = QUOTED.sub("Q", dot)
+    assert '"' not in bare
+    assert "URL" not in bare
+    assert "evil" not in bare
+    words = set(re.findall(r"[A-Za-z]\w*", bare))
+    assert words <= {
+        *("digraph", "subgraph", "cluster_0", "rankdir", "node", "style", "fontcolor", "fontname"),
+        *("fontsize", "shape", "label", "fillcolor", "tooltip", "rank", "color", "penwidth"),
+        *("y", "Q"),
+    }
+    assert "\u202e" not in dot
+    assert "\x00" not in dot
+    assert bare.count("->") == 5
+
+
+def test_dot_shows_errors_signs_and_labels(data: Data) -> None:
+    dot = str(graph.as_dot(circuit(data), []).content)
+    assert '"resid_0.error.3" [shape="triangle"' in dot
+    assert 'label="embed.3.1\\nplural"' in dot
+    assert re.search(r'"resid_0.error.3" -> "y" \[color="#d4572b"', dot)
+    assert re.search(r'"resid_0.5.3" -> "y" \[color="#2f7fd6"', dot)
+
+
+def test_a_circuit_without_edges_is_drawn_all_the_same(data: Data) -> None:
+    shown = graph.above(circuit(data), 0.0, 1e9)
+    assert "->" not in str(graph.as_dot(shown, []).content)
+    assert isinstance(shown.edges, pl.DataFrame)
