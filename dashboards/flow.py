@@ -32,9 +32,14 @@ LANES: dict[str, tuple[Asset, ...]] = {
         Asset("feature_logits", ("feature_logits",), "dictionaries and the model"),
     ),
     "Contexts": (
-        Asset("contexts", ("contexts",), "losses and documents"),
+        Asset("contexts", ("contexts",), "losses and documents", "clusters"),
         Asset("context_features", ("context_features",), "contexts, dictionaries and the model"),
-        Asset("clusterings", ("clusterings", "clusters", "cluster_members"), "context_features"),
+        Asset(
+            "clusterings",
+            ("clusterings", "clusters", "cluster_members"),
+            "context_features",
+            "clusterings",
+        ),
     ),
     "Circuits": (
         Asset("pairs", ("pairs",), "the study's tasks, and clusters"),

@@ -42,6 +42,23 @@ TERMS = {
     "interestingness": "Share of the effects that features carry rather than error nodes, sites "
     "weighted by softmax(A)·A of their effects.",
     "ARI": "Adjusted Rand index of clusters and known rules: 1 is full agreement, 0 is chance.",
+    "NMI": "Normalised mutual information of clusters and known rules: 1 is full agreement, 0 is "
+    "none.",
+    "purity": "Share of contexts whose rule is the commonest of their cluster.",
+    "silhouette": "How much nearer a context is to its own cluster than to the next (cosine): 1 is "
+    "far apart, 0 on the border, below 0 nearer to another.",
+    "previous token": "Baseline: clusters are the tokens before the answers.",
+    "answer token": "Baseline: clusters are the answer tokens.",
+    "last position": "Baseline: clusters of the activations at the last position alone.",
+    "part": "all contexts, or one of two halves: a representation is chosen on one and reported on "
+    "the other.",
+    "representation": "What a context's vector is made of: activations of the features, their "
+    "effects on the answer, |effects|, or √|effects|.",
+    "answer entropy": "Entropy of the answer token within the cluster, in nats; 0: always the "
+    "same token.",
+    "mean effect": "Mean of |effect| over the contexts, 0 where the feature is off.",
+    "difference": "Mean |effect| in the cluster less that in the others: what sets it apart.",
+    "cosine": "Cosine of the vectors that the clustering was made of: 1 is the same direction.",
     "context": "A predicted token with the tokens before it.",
     "clustering": "Contexts grouped by the features that predict their answers.",
     "circuit": "Nodes whose effect on a task's answers passes a threshold, and the edges between.",

@@ -92,8 +92,11 @@ def task_pairs(
     texts = _texts(spec, train, test, seed)
     check_patches([pair for pairs in texts for pair in pairs])
 
+    bos = tokenizer.bos_token_id
+
     def encode(text: str) -> list[int]:
-        return list(tokenizer(text)["input_ids"])
+        ids = list(tokenizer(text)["input_ids"])
+        return ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids  # a text may say BOS
 
     outcomes = [[tokenize(pair, encode) for pair in pairs] for pairs in texts]
     if spec.aggregation == "none":

@@ -1,9 +1,10 @@
 """Text pairs: clean and patch prompts with their answers, and which of them to hold out.
 
 From JSONL of the original form {clean_prefix, patch_prefix, clean_answer, patch_answer, case}, from
-templates × fills × answers, each fill in both directions, or from a task of the generator. A file
-or the generator may leave out both patch texts: then there is no patch. Held-out pairs share no
-word (templates), no prompt (files) or no filling word (generator) with the others: pairs linked by
+a cluster's JSON of the original form {id: {context: [tokens], answer}}, from templates × fills ×
+answers, each fill in both directions, or from a task of the generator. A file or the generator may
+leave out both patch texts, as clusters do: then there is no patch. Held-out pairs share no word
+(templates), no prompt (files) or no filling word (generator) with the others: pairs linked by
 common words are one group.
 """
 
@@ -45,16 +46,46 @@ class TextPair(NamedTuple):
 
 
 def read_pairs(file: Path) -> Iterator[TextPair]:
-    """Pairs of a JSONL file, repeated ones once. Raises PairError naming file and line."""
-    seen = set()
+    """Pairs of a JSONL file or of a cluster's JSON, repeated ones once.
+
+    Raises PairError naming file and line, or the context.
+    """
     try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip() and (pair := _parse(line, f"{file}:{number}")) not in seen:
-                    seen.add(pair)
-                    yield pair
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PairError(f"{file}: expected pairs as JSONL in UTF-8, found {error}") from error
+    contexts = _contexts(text)
+    if contexts is not None:
+        pairs = (_of_context(c, f"{file}: context {key!r}") for key, c in contexts.items())
+    else:
+        lines = enumerate(text.split("\n"), start=1)
+        pairs = (_parse(line, f"{file}:{number}") for number, line in lines if line.strip())
+    yield from dict.fromkeys(pairs)
+
+
+def _contexts(text: str) -> dict[str, dict[str, object]] | None:
+    """Contexts of a cluster by id; None where the text is no cluster's JSON."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:  # lines among them
+        return None
+    if isinstance(found, dict) and isinstance(found.get("contexts"), dict):
+        found = found["contexts"]
+    if not isinstance(found, dict) or not found:
+        return None
+    is_cluster = all(isinstance(c, dict) and "context" in c for c in found.values())
+    return found if is_cluster else None
+
+
+def _of_context(context: dict[str, object], where: str) -> TextPair:
+    """The answer's key was `y` before it was `answer`."""
+    tokens, answer = context["context"], context.get("answer", context.get("y"))
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise PairError(f"{where}: context must be a list of strings, found {tokens!r:.80}")
+    if not isinstance(answer, str):
+        raise PairError(f"{where}: answer must be a string, found {answer!r:.80}")
+    prefix = "".join(tokens)
+    return TextPair(prefix, None, answer, None, None, (prefix, prefix))
 
 
 def _parse(line: str, where: str) -> TextPair:

@@ -6,6 +6,9 @@ from dashboards.page import AnyPage
 from dashboards.pages import (
     circuit,
     circuits,
+    cluster_file,
+    clusterings,
+    clusters,
     dictionaries,
     faithfulness,
     losses,
@@ -15,6 +18,9 @@ from dashboards.pages import (
 PAGES: tuple[AnyPage, ...] = (
     overview.PAGE,
     losses.PAGE,
+    clusterings.PAGE,
+    clusters.PAGE,
+    cluster_file.PAGE,
     circuits.PAGE,
     circuit.PAGE,
     faithfulness.PAGE,

@@ -16,6 +16,7 @@ from dashboards.app import create_app
 from dashboards.components.files import csv
 from dashboards.pages import PAGES
 from tests.dashboards.circuits import fill_circuits
+from tests.dashboards.clusters import fill_clusters
 from tests.dashboards.lakes import HOSTILE
 
 TYPES = {".csv": "text/csv", ".json": "application/json", ".dot": "text/vnd.graphviz"}
@@ -41,6 +42,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> flask.testing.FlaskClien
     """A dashboard on a hostile study that has something for every page."""
     lake = Lake(tmp_path_factory.mktemp("files"))
     fill_circuits(lake, "hostile", HOSTILE)
+    fill_clusters(lake, "hostile", HOSTILE)
     return create_app(lake).server.test_client()
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from transformers import PreTrainedTokenizerFast
 
+from dagster_project import embedded
 from dagster_project.interp.examples import examples_from
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.pairs import SCHEMA, cluster_pairs, task_pairs, tokenize
@@ -241,3 +243,23 @@ def test_a_seeded_choice_of_a_cluster() -> None:
     chosen = [cluster_pairs(contexts, tokens, spec, 3, seed)["context_id"] for seed in range(8)]
     assert all(len(ids) == 2 for ids in chosen)
     assert len({tuple(ids) for ids in chosen}) > 1
+
+
+def test_a_clusters_file_has_the_tokens_of_its_contexts(tmp_path: Path) -> None:
+    """A window at the start of a document says BOS, which the tokenizer adds: it is there once."""
+    weights = Path(embedded.__file__).parent / "weights" / "model"
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(weights)
+    ids = tokenizer("The girl was happy. The boy")["input_ids"]
+    tokens = [tokenizer.decode([i]) for i in ids]
+    cluster = {
+        str(i): {"context": tokens[start:-i], "answer": tokens[-i], "document_idx": 0}
+        for i, start in ((1, 0), (2, 0), (3, 0), (4, 2))
+    }
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps(cluster))
+    frame = task_pairs(TaskSpec(train="given"), tokenizer, train=file).frame.sort(
+        pl.col("clean_ids").list.len(), descending=True
+    )
+    bos = tokenizer.bos_token_id
+    assert frame["clean_ids"].to_list() == [ids[:-1], ids[:-2], ids[:-3], [bos, *ids[2:-4]]]
+    assert frame["clean_answer_id"].to_list() == [ids[-i] for i in (1, 2, 3, 4)]

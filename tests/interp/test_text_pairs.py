@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,41 @@ def test_sample_keeps_the_order() -> None:
     assert chosen == sorted(chosen)
     assert chosen != sample(items, 8, 1)
     assert sample(items, 100, 0) == items
+
+
+CONTEXT = {"context": ["The", " girl", "s"], "answer": " were", "document_idx": 3}
+READ = TextPair("The girls", None, " were", None, None, ("The girls", "The girls"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"7": CONTEXT, "9": CONTEXT},
+        {"7": {"context": ["The girls"], "y": " were"}},
+        {"contexts": {"7": CONTEXT}, "clusters": {"2": [[0], None]}},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_clusters_json_is_a_task_without_a_patch(
+    tmp_path: Path, written: object, indent: int | None
+) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps(written, indent=indent))
+    assert list(read_pairs(file)) == [READ]
+
+
+@pytest.mark.parametrize(
+    ("context", "problem"),
+    [
+        ({"context": "The girls", "answer": "x"}, "context must be a list of strings"),
+        ({"context": ["The", 1], "answer": "x"}, "context must be a list of strings"),
+        ({"context": ["The"]}, "answer must be a string, found None"),
+        ({"context": ["The"], "y": 3}, "answer must be a string, found 3"),
+    ],
+)
+def test_malformed_contexts_are_named(tmp_path: Path, context: object, problem: str) -> None:
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps({"7": CONTEXT, "9": context}))
+    with pytest.raises(PairError) as error:
+        list(read_pairs(file))
+    assert str(error.value).startswith(f"{file}: context '9': {problem}")
