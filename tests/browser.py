@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+PATIENCE = 60_000  # milliseconds for whatever a page is to show: a busy machine is slow, not wrong
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_OPTIONS = [
     "--no-sandbox",
@@ -62,7 +63,8 @@ def visiting(browser: Browser, url: str, width: int = 1600, height: int = 1000) 
     context = browser.new_context(viewport={"width": width, "height": height})
     made = Visit(context.new_page(), url, [], [])
     page = made.page
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     page.on("console", lambda m: made.errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: made.errors.append(str(error)))
     page.on("request", lambda r: None if is_local(r.url) else made.foreign.append(r.url))
