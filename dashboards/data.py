@@ -1,7 +1,8 @@
 """The lake as pages read it: questions of `sql/dashboards` and `sql/queries`, answered as frames.
 
-The only module that opens DuckDB: one connection in memory on the lake's views, a cursor a
-question, memory and threads bounded, nothing outside the lake's folder within its reach.
+The only module of the server that opens DuckDB (sandbox/ does in processes of its own): one
+connection in memory on the lake's views, a cursor a question, memory and threads bounded, nothing
+outside the lake's folder within its reach.
 Parameters are bound, never written into the SQL. Answers are kept until a partition of a table
 they come from changes, up to MOST_BYTES. Cost: 1 to 30 ms a question on the embedded study,
 microseconds when kept; the lake's files are looked over once a second at most.
