@@ -27,6 +27,7 @@ from dashboards.components.empty import empty_lake
 from dashboards.data import Data
 from dashboards.page import AnyPage, Visit
 from dashboards.pages import PAGES
+from dashboards.sandbox import routes
 from dashboards.security import protect
 from dashboards.state import parse
 
@@ -59,6 +60,7 @@ def create_app(lake: Lake, *, labels: bool = False, pages: Sequence[AnyPage] = P
     data, by_name = Data(lake), {page.name: page for page in pages}
     _show(app, data, by_name, labels)
     _offer(app.server, data, by_name, labels)
+    routes.offer(app.server, data)
     protect(app)
     return app
 

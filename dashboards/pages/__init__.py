@@ -13,6 +13,7 @@ from dashboards.pages import (
     faithfulness,
     losses,
     overview,
+    sql,
 )
 
 PAGES: tuple[AnyPage, ...] = (
@@ -25,4 +26,5 @@ PAGES: tuple[AnyPage, ...] = (
     circuit.PAGE,
     faithfulness.PAGE,
     dictionaries.PAGE,
+    sql.PAGE,
 )
