@@ -1,7 +1,7 @@
 // Statements of the SQL page: asked one at a time, stopped, shown in the page's table, saved.
 (() => {
   const ROW = 27, HEADER = 32, MOST = 18, EDGE = 19; // px, px, rows in sight, px of borders and bar
-  const LETTER = 7.4, NARROW = 64, WIDE = 420; // px of a letter and of columns
+  const LETTER = 7.2, NARROW = 64, WIDE = 420; // px of a letter and of columns
   const PAUSE = 500; // ms between looks while a snapshot is made
   let run = ""; // name of what is being asked
   let asked = null; // what was asked last: { sql, study, of: the element it was asked from }
@@ -52,7 +52,7 @@
   };
   window.addEventListener("pagehide", stop);
 
-  // The answer to what is asked now; null where something else is asked meanwhile.
+  // The answer to what is asked now, and the ms it took; null where something else is asked meanwhile.
   const answered = async (path, sql, study) => {
     stop();
     const own = crypto.randomUUID();
@@ -60,13 +60,14 @@
     tell("Asking …", "asking");
     ticking(performance.now());
     for (;;) {
+      const since = performance.now();
       const answer = await reply(path, { sql, study, run: own });
       if (run !== own) return null;
       if (!answer.building) {
         clearInterval(clock);
         run = "";
         if (answer.error) fault(answer.error);
-        return answer.error ? null : answer;
+        return answer.error ? null : { ...answer, time: performance.now() - since };
       }
       clearInterval(clock);
       const [done, of] = answer.building;
@@ -78,7 +79,7 @@
   const widest = (column, cells) => {
     const texts = [column.name, ...cells.slice(0, 100).map((cell) => shownCell(cell, column.kind))];
     const letters = texts.reduce((most, text) => Math.max(most, text.length), 0);
-    return Math.round(Math.min(WIDE, Math.max(NARROW, 42 + LETTER * letters)));
+    return Math.round(Math.min(WIDE, Math.max(NARROW, (column.kind === "text" ? 40 : 30) + LETTER * letters)));
   };
   const shownCell = (cell, kind) => window.dashAgGridFunctions.sqlCell(cell, kind);
 
@@ -95,7 +96,7 @@
     };
   };
 
-  const show = ({ columns, rows, more }, time) => {
+  const show = ({ columns, rows, more, time }) => {
     const headings = columns.map((column, place) => heading(column, place, rows));
     const all = headings.reduce((sum, { width }) => sum + width, 0);
     if (all < (document.querySelector(".sqlanswer")?.clientWidth ?? 0)) {
@@ -113,9 +114,8 @@
 
   const ask = async (sql, study, of) => {
     asked = { sql, study, of };
-    const since = performance.now();
     const answer = await answered("answer", sql, study);
-    if (answer) show(answer, performance.now() - since);
+    if (answer) show(answer);
     if (window.lake.sql.look) window.lake.sql.look();
   };
   const isAsked = (sql, study, of) =>

@@ -94,9 +94,7 @@
     const row = document.createElement("div");
     row.className = "row";
     row.append(
-      button("run", "Run", go),
-      button("stop", "Stop", () => window.lake.sql.stop()),
-      note,
+      button("run", "Run", go), note, button("stop", "Stop", () => window.lake.sql.stop()),
     );
     element.replaceChildren(area, row);
     fields.set(element, field);
