@@ -91,6 +91,10 @@ class Data:
         """Studies that the lake has anything of, sorted."""
         return sorted({p.study for parts in self._look().values() for p in parts})
 
+    def state(self) -> int:
+        """What the lake consists of, as a number that changes with it."""
+        return hash(tuple(self._look().items()))
+
     def holdings(self, study: str) -> dict[str, Holding]:
         """What there is of each table that a study has any of."""
         found = {t: [p for p in ps if p.study == study] for t, ps in self._look().items()}

@@ -49,7 +49,7 @@
     for (const table of data.tables) {
       const row = element.querySelector(`details[data-table="${table.name}"] .rows`);
       const part = parts.get(table.name);
-      const empty = ["–", `No rows of this study: the asset ${table.asset} fills it`];
+      const empty = ["–", `No rows of this study: ${table.filled}`];
       const [text, tip] = !standing.parts ? ["", ""] : part ? share(part) : empty;
       row.textContent = text;
       row.dataset.tip = tip;
@@ -82,7 +82,7 @@
     const words = new Set(sql.toLowerCase().match(/[a-z_]+/g));
     const held = new Set(standing.parts.filter((p) => p.study === data.study && p.rows).map((p) => p.table));
     const empty = data.tables.filter(({ name }) => words.has(name) && !held.has(name));
-    return empty.map(({ name, asset }) => `; ${name} is empty, the asset ${asset} fills it`).join("");
+    return empty.map(({ name, filled }) => `; ${name} is empty, ${filled}`).join("");
   };
 
   window.lake = window.lake || {};

@@ -13,7 +13,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dagster_project.lake.queries import shipped
-from dagster_project.lake.schemas import TABLES
+from dagster_project.lake.schemas import LOGGED, TABLES
 from dashboards.components import layout
 from dashboards.components.controls import choice
 from dashboards.components.marks import drawn
@@ -59,7 +59,17 @@ def statement(visit: Visit[SqlState]) -> str:
     if visit.state.sql:
         return visit.state.sql
     queries = shipped("queries")
-    return queries[visit.choose("query", [*queries], OPENING)].sql
+    file = queries[visit.choose("query", [*queries], OPENING)]
+    examples = _examples(visit) if file.needed else {}
+    return file.filled({name: examples[name] for name in file.needed})
+
+
+def _examples(visit: Visit[SqlState]) -> dict[str, str | None]:
+    """Values for what a question must be given: the first that the study has; null without any."""
+    circuits = visit.data.ask("circuit_list", study=visit.study)["circuit"].to_list()
+    clusterings = visit.data.ask("clustering_runs", study=visit.study)["clustering"].to_list()
+    one, other = [*circuits, None, None][:2]
+    return {"one": one, "other": other, "clustering": [*clusterings, None][0]}
 
 
 def _questions(visit: Visit[SqlState]) -> Component:
@@ -88,13 +98,15 @@ def _tables(visit: Visit[SqlState]) -> dict[str, Any]:
         {
             "name": name,
             "doc": made.doc,
-            "asset": f"{visit.study}/{FILLED_BY[name]}",
+            "filled": f"the asset {visit.study}/{FILLED_BY[name]} fills it"
+            if name in FILLED_BY
+            else "readers fill it",
             "columns": [
                 {"name": column, "type": kind, "doc": _doc(name, column)}
                 for column, kind in made.sql_types.items()
             ],
         }
-        for name, made in TABLES.items()
+        for name, made in {**TABLES, **LOGGED}.items()
     ]
     size = f"{MOST_ROWS:,} rows or {MOST_BYTES >> 20} MiB of Parquet"
     note = (
@@ -105,7 +117,8 @@ def _tables(visit: Visit[SqlState]) -> dict[str, Any]:
 
 
 def _doc(table_name: str, name: str) -> str:
-    found = next((c for c in TABLES[table_name].columns if c.name == name), None)
+    made = {**TABLES, **LOGGED}[table_name]
+    found = next((c for c in made.columns if c.name == name), None)
     if found is None:  # of the path
         return f"The row's {name}"
     return found.doc + (f" [{found.unit}]" if found.unit else "")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dashboards.data import Data
-from dashboards.sandbox.snapshot import Order, Part, Want, wanted
+from dashboards.sandbox.snapshot import Order, Part, wanted
 
 PREFIX = "circuit-lake-sql-"
 MOST_SECONDS = 600  # for a whole snapshot
@@ -60,26 +60,24 @@ class Keeper:
 
     def look(self) -> Standing:
         """How things stand; starts a build where the lake has changed."""
-        held = {study: self.data.holdings(study) for study in self.data.studies()}
-        state = hash(tuple((study, *tables.items()) for study, tables in held.items()))
+        state = self.data.state()
         with self._lock:
             snapshot, building, _ = self._standing
             fresh = snapshot is not None and snapshot.state == state
             rested = time.monotonic() >= self._rested
             if rested and not fresh and building is None:
                 self._standing = Standing(snapshot, (0, 0), "")
-                threading.Thread(
-                    target=self._renew, args=(wanted(held), state), daemon=True
-                ).start()
+                threading.Thread(target=self._renew, args=(state,), daemon=True).start()
             return self._standing
 
-    def _renew(self, wants: list[Want], state: int) -> None:
+    def _renew(self, state: int) -> None:
         """Build a snapshot and put it in place of the one before."""
         before, made = self._standing.snapshot, time.time()
         snapshot, why = None, FAILED
+        held = {study: self.data.holdings(study) for study in self.data.studies()}
         try:
             file = self._file()
-            order = Order(root=str(self.data.lake.root), file=str(file), wants=wants)
+            order = Order(root=str(self.data.lake.root), file=str(file), wants=wanted(held))
             parts = self._built_by(_started(), order)
             if parts is not None:
                 snapshot = Snapshot(file, file.stat().st_size, state, made, tuple(parts))

@@ -24,7 +24,7 @@ import duckdb
 from dagster_project.lake.catalog import define_views, patiently, statements
 from dagster_project.lake.columns import Table
 from dagster_project.lake.errors import LakeError
-from dagster_project.lake.schemas import TABLES
+from dagster_project.lake.schemas import LOGGED, TABLES
 from dagster_project.lake.store import Lake
 from dashboards.data import Holding
 
@@ -111,9 +111,11 @@ def build(order: Order) -> Iterable[Part]:
             with suppress(duckdb.Error):  # a partition that is no Parquet; told with its table
                 connection.execute(statement)
         connection.execute("attach $1 as snapshot", [order["file"]])
-        made = {table for table in TABLES if _created(connection, table)}
+        made = {table for table in (*TABLES, *LOGGED) if _created(connection, table)}
         for want in order["wants"]:
             yield _part(connection, want, want["table"] in made)
+        for log in LOGGED.keys() & made:
+            yield from _logged(connection, log)
         _described(connection, Lake(Path(order["file"]).parent))
         _questions(connection, lake)
         connection.execute("use memory")
@@ -151,6 +153,15 @@ def _part(connection: duckdb.DuckDBPyConnection, want: Want, made: bool) -> Part
         clock.cancel()
 
 
+def _logged(connection: duckdb.DuckDBPyConnection, log: str) -> Iterable[Part]:
+    """Copy what readers have written, of all studies; it is never too much."""
+    copy = f"insert into snapshot.{log} by name from {log} limit {MOST_ROWS}"
+    patiently(lambda: connection.execute(copy))
+    counted = f"select study, count(*) from snapshot.{log} group by study"
+    for study, rows in connection.execute(counted).fetchall():
+        yield Part(table=log, study=study, rows=rows, of=rows, by="", fault="")
+
+
 def _copied(connection: duckdb.DuckDBPyConnection, want: Want, columns: Sequence[str]) -> int:
     """Copy a share of a table's rows of a study; how many."""
     copy = f"insert into snapshot.{want['table']} by name from {want['table']} where study = $study"
@@ -164,18 +175,19 @@ def _copied(connection: duckdb.DuckDBPyConnection, want: Want, columns: Sequence
 
 
 def _described(connection: duckdb.DuckDBPyConnection, empty: Lake) -> None:
-    """What the catalog says of columns, which is the same for every lake."""
+    """What the catalog says of columns and questions, which is the same for every lake."""
     with duckdb.connect() as catalog:
         define_views(catalog, empty)
-        columns = catalog.sql("from lake_columns").pl()
-    connection.register("described", columns)
-    connection.execute("create table snapshot.lake_columns as from described")
+        for name in ("lake_columns", "lake_queries"):
+            connection.register("described", catalog.sql(f"from {name}").pl())
+            connection.execute(f"create table snapshot.{name} as from described")
+            connection.unregister("described")
 
 
 def _questions(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     """The catalog's macros and shipped questions, on the snapshot's tables."""
     connection.execute("use snapshot")
-    tables = [f"create view {table} as " for table in TABLES]
+    tables = [f"create view {table} as " for table in (*TABLES, *LOGGED)]
     skipped = ("create schema stored", "create view stored.", *tables)
     for statement in statements(lake):
         if not statement.startswith(skipped):
@@ -192,7 +204,7 @@ def main() -> None:
     parts = []
     for part in build(order):
         parts.append(part)
-        _tell({"part": part, "done": len(parts), "of": len(order["wants"])})
+        _tell({"part": part, "done": len(parts), "of": max(len(parts), len(order["wants"]))})
     _tell({"parts": parts})
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from dagster_project.lake.queries import shipped
 from dagster_project.lake.store import Lake
 from tests.browser import Visit, visiting
 from tests.dashboards.conftest import serving
@@ -92,6 +93,13 @@ def test_questions_are_chosen_and_studies_too(visit: Visit) -> None:
     assert cells(page) == ["hostile"]
 
 
+@pytest.mark.parametrize("name", sorted(shipped("queries")))
+def test_every_shipped_question_is_answered(visit: Visit, name: str) -> None:
+    page = visit.open(f"/sql?study=plain&query={name}")
+    answered(page)
+    expect(page.locator(".notes")).to_have_count(0)
+
+
 def test_what_is_refused_or_wrong_is_said_in_place_of_rows(visit: Visit) -> None:
     page = visit.open(at("select 1 as one"))
     fault, grid = page.locator(".sqlanswer .why"), page.locator("#sql-answer")
@@ -116,9 +124,7 @@ def test_what_is_refused_or_wrong_is_said_in_place_of_rows(visit: Visit) -> None
 
 def test_nothing_found_says_which_asset_would_fill_it(visit: Visit) -> None:
     page = visit.open(at("from features"))
-    expect(page.locator(".told")).to_have_text(
-        re.compile(r"0 rows in \d+ ms; features is empty, the asset plain/features fills it")
-    )
+    answered(page, r"0 rows in \d+ ms; features is empty, the asset plain/features fills it")
     expect(page.locator("#sql-answer")).to_be_hidden()
 
 

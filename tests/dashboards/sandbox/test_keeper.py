@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from dagster_project.lake.label_log import Label, append
 from dagster_project.lake.store import Lake
 from dashboards import data as module
 from dashboards.data import Data
@@ -83,6 +84,19 @@ def test_it_follows_the_lake_and_the_one_before_stands_in(root: Lake, apart: Pat
     del keeper
     gc.collect()
     assert list(apart.iterdir()) == []
+
+
+def test_labels_come_along_and_renew_it(root: Lake) -> None:
+    put(root, "features", [{"site": "embed", "feature": 7}], study="s")
+    keeper = Keeper(Data(root))
+    settled(keeper)
+    append(root, "s", [Label("embed", 7, "girls", "ann")])
+    standing = settled(keeper)
+    parts = {part["table"]: part["rows"] for part in snapshot_of(standing).parts}
+    assert parts == {"features": 1, "labels": 1, "label_history": 1}
+    with duckdb.connect(str(snapshot_of(standing).file), read_only=True) as connection:
+        assert connection.sql("select label, author from labels").fetchall() == [("girls", "ann")]
+        assert connection.sql("select label from features").fetchall() == [("girls",)]
 
 
 def test_a_build_that_fails_is_said_and_the_snapshot_stays(
