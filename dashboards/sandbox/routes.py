@@ -14,7 +14,7 @@ import flask
 
 from dashboards.data import Data
 from dashboards.sandbox.keeper import Keeper, Standing
-from dashboards.sandbox.runner import FILED, SHOWN, Bounds, Runner
+from dashboards.sandbox.runner import FILED, SECONDS, SHOWN, Bounds, Runner
 from dashboards.text import clip, spreadsheet, visible
 
 LONGEST_NAME = 80  # characters of a column's name
@@ -30,7 +30,7 @@ class Asked(NamedTuple):
 
 def offer(server: flask.Flask, data: Data) -> None:
     """Answer statements below /sql."""
-    keeper, runner = Keeper(data), Runner()
+    keeper, runner = Keeper(data), Runner(SECONDS)
 
     @server.get("/sql/snapshot")
     def snapshot() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 from dagster_project.lake.store import Lake
 from dashboards.__main__ import serve
+from dashboards.sandbox import routes
 from tests.browser import Visit, visiting
 from tests.dashboards.lakes import HOSTILE, fill
 
@@ -28,6 +29,14 @@ def serving(lake: Lake, *, labels: bool = False) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient() -> Iterator[None]:
+    """Readers' statements have time on a machine that is busy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(routes, "SECONDS", 120)
+        yield
 
 
 @pytest.fixture(scope="session")
