@@ -25,6 +25,7 @@ from dashboards.components import layout
 from dashboards.components.controls import key_of
 from dashboards.components.empty import empty_lake
 from dashboards.data import Data
+from dashboards.labelling import accept_labels
 from dashboards.page import AnyPage, Visit
 from dashboards.pages import PAGES
 from dashboards.sandbox import routes
@@ -61,6 +62,7 @@ def create_app(lake: Lake, *, labels: bool = False, pages: Sequence[AnyPage] = P
     _show(app, data, by_name, labels)
     _offer(app.server, data, by_name, labels)
     routes.offer(app.server, data)
+    accept_labels(app.server, data, allowed=labels)
     protect(app)
     return app
 

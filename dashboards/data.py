@@ -100,6 +100,11 @@ class Data:
         found = {t: [p for p in ps if p.study == study] for t, ps in self._look().items()}
         return {t: _holding(parts) for t, parts in found.items() if parts and t in TABLES}
 
+    def look_again(self) -> None:
+        """What was written just now is seen by the next question."""
+        with self._lock:
+            self._looked = -FRESH
+
     def _answer(self, sql: str, parameters: Mapping[str, Value]) -> pl.DataFrame:
         state = self._look()
         read = tuple(state[table] for table in sorted(tables_of(sql)))

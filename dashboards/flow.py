@@ -28,8 +28,9 @@ LANES: dict[str, tuple[Asset, ...]] = {
             "features",
             ("features", "feature_examples", "feature_neighbours"),
             "dictionaries, tokens and the model",
+            "features",
         ),
-        Asset("feature_logits", ("feature_logits",), "dictionaries and the model"),
+        Asset("feature_logits", ("feature_logits",), "dictionaries and the model", "features"),
     ),
     "Contexts": (
         Asset("contexts", ("contexts",), "losses and documents", "clusters"),

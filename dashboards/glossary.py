@@ -61,6 +61,7 @@ TERMS = {
     "cosine": "Cosine of the vectors that the clustering was made of: 1 is the same direction.",
     "context": "A predicted token with the tokens before it.",
     "clustering": "Contexts grouped by the features that predict their answers.",
+    "cluster": "Contexts of a clustering that the same features predict.",
     "circuit": "Nodes whose effect on a task's answers passes a threshold, and the edges between.",
     "edge": "What a node does to another, or to the metric: direct, in the metric's unit.",
     "effect": "Mean effect of the node on the metric over the examples; positive supports the "
@@ -72,6 +73,16 @@ TERMS = {
     "patch only": "Share of examples in which the feature is on in the patch alone.",
     "density": "Share of the tokens on which the feature is on.",
     "share above": "Share of the bootstrap's resamples in which the value passes the threshold.",
+    "raised": "Tokens whose logits the feature's own direction raises most; what later layers make "
+    "of it is left out.",
+    "loss effect": "What a feature's activation adds to the losses of all that follows in the "
+    "document, to first order, in nats. Below 0: it makes what follows likelier. Where the model "
+    "is certain it is near 0, whatever the feature does.",
+    "nearest": "Features of the same dictionary whose directions have the largest cosine with it.",
+    "co-active": "Features of the same dictionary that are on for the same tokens: where both "
+    "are, as a share of where either is (Jaccard index), in a sample.",
+    "interval": "An eighth of the range of the activations: texts drawn by chance from each show "
+    "what the feature means where it is weak, too.",
     "partition": "A shard, a task or a clustering: the unit that is materialized and replaced.",
 }
 

@@ -22,12 +22,13 @@ same tokens.
 BOS and padding never count. The histogram reaches up to the next power of two, in 32 equal bins;
 intervals are an eighth of that. No two examples of a feature have the same context, which is the
 token with the `features.n_ctx` before it; which ones are drawn is a matter of their content, not of
-the order of documents. Around each example it is kept where else the feature is above 0. Common
-tokens are counted on a sample of 65,536.
+the order of documents. Around each example it is kept where else the feature is above 0, and what
+it adds there to the losses after it, to first order. Common tokens are counted on a sample of
+65,536.
 
-Cost: two forwards of these tokens and two encodes of every site. Memory: one batch, and the
-examples and histogram of every feature (12 bytes an example, 8 an active token around it, 4 a
-bin)."""
+Cost: two forwards and a backward of these tokens and two encodes of every site. Memory: one batch
+and its graph, and the examples and histogram of every feature (12 bytes an example, 12 an active
+token around it, 4 a bin)."""
 
 RECOMPUTED = 16  # examples of each site, computed again from their documents alone
 AGREE = {"float32": 1e-3, "bfloat16": 0.1}  # relative, of an activation computed again

@@ -3,20 +3,23 @@
 One forward of the model a batch gives all sites' activations; each site is encoded, a block of
 tokens at a time, and its active features are added to the site's tally (`feature_tally`). On a
 sample of tokens it is also kept which features are active, for those that fire together
-(`feature_neighbours`). A second pass of the same kind, once the examples are known, keeps what each
-feature does around its examples (`feature_windows`). Padding and a BOS in first place never count.
+(`feature_neighbours`). A second pass, with a backward, once the examples are known, keeps what each
+feature does around its examples (`feature_windows`, `loss_effects`). Padding and a BOS in first
+place never count.
 
-Cost of a pass: 2 FLOPs a parameter and token, and an encode of every site (2 FLOPs a token and
-weight of the encoder); of the first, a few dozen passes over the active features besides. Memory: a
-batch's activations of all sites, BLOCK feature activations of one, a batch's active features of
-one; for each feature its examples and histogram (see `feature_tally`), and 8 bytes for each active
-token around an example; 8 bytes an active feature of a sampled token.
+Cost of a pass: 2 FLOPs a parameter and token, 6 with the backward, and an encode of every site (2
+FLOPs a token and weight of the encoder); of the first, a few dozen passes over the active features
+besides. Memory: a batch's activations of all sites, in the second pass its graph too, BLOCK feature
+activations of one site, a batch's active features of one; for each feature its examples and
+histogram (see `feature_tally`), and 12 bytes for each active token around an example; 8 bytes an
+active feature of a sampled token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +39,7 @@ from dagster_project.interp.feature_tokens import (
     token_batches,
 )
 from dagster_project.interp.feature_windows import Windows
+from dagster_project.interp.loss_effects import loss_effects, loss_gradients
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import activations, batch_of
 from dagster_project.studies.study import FeaturesSpec
@@ -92,14 +96,27 @@ class _Pass(NamedTuple):
     bos_id: int | None
     advance: Callable[[int], None]
 
-    def sites(self) -> Iterator[tuple[TokenBatch, str, Tensor]]:
-        """Each batch's site by site: activations of its chosen tokens [token, d_model]."""
+    def batches(self) -> Iterator[TokenBatch]:
+        """The documents, told of when they are done."""
         device = self.model.device
         for batch in token_batches(self.tokens, self.batch_tokens, self.bos_id, device):
+            yield batch
+            self.advance(int(batch.batch.lengths.sum()))
+
+    def sites(self) -> Iterator[tuple[TokenBatch, str, Tensor]]:
+        """Each batch's site by site: activations of its chosen tokens [token, d_model]."""
+        for batch in self.batches():
             found = activations(self.model, batch.batch.ids, list(self.dictionaries))
             for site, dictionary in self.dictionaries.items():
                 yield batch, site, found.pop(site)[batch.chosen].to(dictionary.bias)
-            self.advance(int(batch.batch.lengths.sum()))
+
+    def slopes(self) -> Iterator[tuple[TokenBatch, str, Tensor, Tensor]]:
+        """The same with the gradients of the losses there, [token, d_model] both."""
+        for batch in self.batches():
+            x, gradient = loss_gradients(self.model, batch.batch, list(self.dictionaries))
+            for site, dictionary in self.dictionaries.items():
+                here, slope = (of.pop(site)[batch.chosen] for of in (x, gradient))
+                yield batch, site, here.to(dictionary.bias), slope
 
 
 @torch.no_grad()
@@ -128,9 +145,10 @@ def features(
         name: Windows(tokens, examples[name], site.dictionary.n_features)
         for name, site in sites.items()
     }
-    for batch, name, x in walk.sites():
+    for batch, name, x, gradient in walk.slopes():
         found = active_features(dictionaries[name], x, batch.number)
-        windows[name].add(batch.rows, found)
+        effects = partial(loss_effects, dictionaries[name], found, batch.number, gradient)
+        windows[name].add(batch.rows, found, effects)
     for name in sorted(sites):
         near = windows.pop(name).near()
         shown = pl.concat([examples.pop(name), near], how="horizontal")

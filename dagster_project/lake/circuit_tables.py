@@ -127,6 +127,12 @@ DICTIONARY_TABLES = (
             "tokens after pos",
         ),
         nullable("near_activations", pl.List(F32), "Activations there, in the same order"),
+        nullable(
+            "near_effects",
+            pl.List(F32),
+            "What each of them adds to the losses after it in the document, to first order",
+            "nats",
+        ),
     ),
     table(
         "feature_logits",

@@ -1,7 +1,7 @@
 """Hands statements to workers, and ends the one whose time is up; one at a time.
 
 A worker answers once and is ended. The next is started meanwhile and waits, with its imports done:
-a statement then takes 30 ms beside its own time, not 300. The answer is whatever the worker wrote,
+a statement then takes 0.1 s beside its own time, not 0.3. The answer is whatever the worker wrote,
 up to a size, and is kept nowhere.
 """
 

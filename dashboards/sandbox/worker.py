@@ -4,7 +4,7 @@
 standard output. Before DuckDB is opened the process gives up what it does not need: it may write no
 file, hold no more memory than asked, live no longer than asked (an alarm, which no long call holds
 up), and its environment is empty. The database is opened read-only, without access to files, and
-its settings are locked. Cost: 0.2 s beside the statement's own.
+its settings are locked. Cost: 0.2 s of imports, and 0.1 s beside the statement's own.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@
 --     0, the example itself (0) among them; elsewhere in that range it is 0; may be null [tokens
 --     after pos]
 --   near_activations: Activations there, in the same order; may be null
+--   near_effects: What each of them adds to the losses after it in the document, to first order:
+--     below 0 where it makes what follows likelier; may be null [nats]
 select
     feature_examples.study,
     feature_examples.site,
@@ -31,5 +33,6 @@ select
     feature_examples.interval_high,
     feature_examples.sampled,
     feature_examples.near_offsets,
-    feature_examples.near_activations
+    feature_examples.near_activations,
+    feature_examples.near_effects
 from stored.feature_examples

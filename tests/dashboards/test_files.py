@@ -17,7 +17,9 @@ from dashboards.components.files import csv
 from dashboards.pages import PAGES
 from tests.dashboards.circuits import fill_circuits
 from tests.dashboards.clusters import fill_clusters
+from tests.dashboards.features import FEATURES
 from tests.dashboards.lakes import HOSTILE
+from tests.lake.frames import put
 
 TYPES = {".csv": "text/csv", ".json": "application/json", ".dot": "text/vnd.graphviz"}
 FILES = [(page.name, name) for page in PAGES for name in page.downloads]
@@ -43,6 +45,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> flask.testing.FlaskClien
     lake = Lake(tmp_path_factory.mktemp("files"))
     fill_circuits(lake, "hostile", HOSTILE)
     fill_clusters(lake, "hostile", HOSTILE)
+    put(lake, "features", FEATURES, study="hostile")  # of which the first has examples
     return create_app(lake).server.test_client()
 
 

@@ -191,4 +191,4 @@ def test_questions_say_what_they_answer_and_read_one_study(name: str) -> None:
     assert file.header["question"].endswith("?")
     assert file.header["grain"].startswith("one row")
     if name != "dictionary_sites":  # across studies
-        assert re.search(r"study = \$study", file.sql)
+        assert re.search(r"study :?= \$study", file.sql)

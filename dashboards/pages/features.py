@@ -1,0 +1,168 @@
+"""Features: all of a study in a table, found by label, token or number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import polars as pl
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards.components import layout
+from dashboards.components.controls import choice, options, stepper, words
+from dashboards.components.empty import empty
+from dashboards.components.files import csv
+from dashboards.components.listing import Bars, Cell, Column, Link, listing
+from dashboards.components.palette import site as colour_of
+from dashboards.page import Download, Page, PageState, Visit
+from dashboards.text import token
+
+ROWS = 50  # of a page
+MOST_ROWS = 1_000_000  # of a file
+
+Order = Literal["feature", "label", "density", "mean", "max"]
+Kind = Literal["all", "alive", "dead", "labelled"]
+KINDS: dict[str, str] = {kind: kind for kind in get_args(Kind)}
+UPWARD = frozenset({"feature", "label"})  # orders that begin with the least
+
+
+@dataclass(frozen=True)
+class FeaturesState(PageState):
+    """What is listed, and from where on."""
+
+    site: str = ""
+    search: str = ""
+    kind: Kind = "all"
+    order: Order = "density"
+    turned: bool = False  # from the last to the first
+    page: int = 0
+
+
+def show(visit: Visit[FeaturesState]) -> Component:
+    """The page."""
+    sites = visit.data.ask("feature_sites", study=visit.study)
+    if sites.is_empty():
+        return empty("features", visit.study)
+    visit.choose("site", ["", *sites["site"]])
+    rows = _page(visit)
+    found = rows["found"][0] if rows.height else 0
+    first = visit.state.page * ROWS
+    about = f"{found:,} of {sites['features'].sum():,} features"
+    return html.Div(
+        [
+            layout.bar(
+                choice("site", "Site", _named(sites), visit.state.site, resets="page"),
+                words("search", "Search", visit.state.search, "label, token, no.", resets="page"),
+                options(visit, "kind", "", KINDS, visit.state.kind, page=0),
+                _steps(visit, first, rows.height, found),
+            ),
+            layout.panel(
+                about,
+                listing("Features", _columns(visit), [_row(visit, r) for r in rows.to_dicts()]),
+                html.P("" if rows.height else "There is no such feature.", className="quiet"),
+                aside=layout.download("CSV", visit.file("features.csv")),
+                name="features",
+            ),
+        ]
+    )
+
+
+def _named(sites: pl.DataFrame) -> dict[str, str]:
+    """Sites with how many features each has."""
+    counts = sites.select("site", "features").iter_rows()
+    return {"": "all", **{site: f"{site} ({number:,})" for site, number in counts}}
+
+
+def _page(visit: Visit[FeaturesState]) -> pl.DataFrame:
+    """The rows of the page that is asked for; of the first where there is no such page."""
+    rows = _asked(visit, max(0, visit.state.page) * ROWS, ROWS)
+    if visit.state.page < 0 or (visit.state.page and rows.is_empty()):
+        visit.notes.append(f"There is no page {visit.state.page + 1}; this is the first.")
+        visit.state = replace(visit.state, page=0)
+        return _asked(visit, 0, ROWS)
+    return rows
+
+
+def _asked(visit: Visit[FeaturesState], first: int, most: int) -> pl.DataFrame:
+    state = visit.state
+    return visit.data.ask(
+        "features_listed",
+        study=visit.study,
+        site=state.site,
+        search=state.search,
+        kind=state.kind,
+        order=state.order,
+        descending=(state.order not in UPWARD) != state.turned,
+        first=first,
+        most=most,
+    )
+
+
+def _steps(visit: Visit[FeaturesState], first: int, shown: int, found: int) -> Component:
+    page = visit.state.page
+    return stepper(
+        visit.href(page=page - 1) if page else None,
+        visit.href(page=page + 1) if first + shown < found else None,
+        f"{first + 1:,}–{first + shown:,}" if shown else "none",
+    )
+
+
+def _columns(visit: Visit[FeaturesState]) -> list[Column]:
+    return [
+        _sorted(visit, "feature", Column("feature", term="feature")),
+        _sorted(visit, "label", Column("label", wide=True)),
+        _sorted(visit, "density", Column("density", "of tokens", term="density", number=True)),
+        Column("activations", "tokens by value"),
+        _sorted(visit, "mean", Column("mean", "where on", number=True)),
+        _sorted(visit, "max", Column("largest", number=True)),
+        Column("raises", "tokens", term="raised", wide=True),
+    ]
+
+
+def _sorted(visit: Visit[FeaturesState], order: Order, column: Column) -> Column:
+    """A column that sorts the table, the other way round where it does so already."""
+    if visit.state.order != order:
+        return column._replace(href=visit.href(order=order, turned=False, page=0))
+    turned = visit.state.turned
+    way: Literal["ascending", "descending"] = (
+        "ascending" if (order in UPWARD) != turned else "descending"
+    )
+    return column._replace(href=visit.href(turned=not turned, page=0), sorted=way)
+
+
+def _row(visit: Visit[Any], row: dict[str, Any]) -> Sequence[Cell]:
+    name = f"{row['site']}/{row['feature']}"
+    return [
+        Link(name, visit.to("feature", site=row["site"], feature=row["feature"])),
+        row["label"] or "",
+        f"{row['density']:.3%}" if row["density"] else "dead",
+        _spark(row),
+        "–" if row["mean_activation"] is None else f"{row['mean_activation']:.2f}",
+        f"{row['max_activation']:.2f}",
+        "  ".join(token(text) for text in row["raised"] or []),
+    ]
+
+
+def _spark(row: dict[str, Any]) -> Cell:
+    counts = row["histogram"]
+    if not counts or not row["bin_width"]:
+        return ""
+    high = len(counts) * row["bin_width"]
+    tip = f"{sum(counts):,} tokens from 0 to {high:.3g}; heights by the root of the count"
+    return Bars(counts, colour_of(row["site"]), tip)
+
+
+def _csv(visit: Visit[FeaturesState]) -> Download:
+    return csv(_asked(visit, 0, MOST_ROWS).drop("found"))
+
+
+PAGE = Page(
+    "features",
+    "Features",
+    "What does each direction of the dictionaries stand for?",
+    FeaturesState,
+    show,
+    {"features.csv": _csv},
+)
