@@ -194,6 +194,7 @@ def test_examples_of_the_generator(
 ) -> None:
     spec = TaskSpec(embedded=name, max_examples=6, test_share=0.0)
     study = replace(study, tasks={"made": spec})
+    monkeypatch.setattr(words, "bos_token_id", None, raising=False)
     monkeypatch.setattr(resources, "tokenizer", lambda _: words)
     result = compute(pairs.STAGE, study, lake, "made")
     assert all(check.passed for check in result.checks), result.checks
