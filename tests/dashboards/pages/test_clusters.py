@@ -54,6 +54,7 @@ def test_clusters_are_walked_with_the_arrow_keys_and_the_place_is_remembered(vis
     page.go_back()
     expect(title).to_have_text("Cluster of zero vectors")
     page.go_forward()
+    expect(title).to_have_text("Cluster #1")  # what is shown is what is remembered
     page.locator(".top").get_by_role("link", name="Clusterings").click()
     expect(page.locator("h1")).to_have_text("Clusterings")
     page.locator(".top").get_by_role("link", name="Clusters").click()
