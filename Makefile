@@ -44,7 +44,7 @@ catalog: $(VENV)/installed ## mend the lake's catalog for DuckDB after the lake 
 	@$(BIN)/python -m dagster_project.lake.catalog
 
 test: $(VENV)/installed ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed ## style, banned imports, types
 	$(BIN)/ruff check

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    import dagster as dg
     from playwright.sync_api import Browser
     from transformers import PreTrainedTokenizerFast
 
@@ -170,12 +173,19 @@ def teach(model: LanguageModel, steps: int = 60) -> None:
     model.hf.requires_grad_(False)
 
 
+@cache
+def taught(family: str) -> LanguageModel:
+    """A small model after school."""
+    model = make_model(family)
+    teach(model)
+    return model
+
+
 def write_tiny_study(
     folder: Path, name: str = "tiny", family: str = "llama", dictionaries: str = "train"
 ) -> Path:
     """A study's TOML with its small model and a corpus of 512 lines in two files."""
-    model = make_model(family)
-    teach(model)
+    model = taught(family)
     model.hf.save_pretrained(folder / "model")
     model.tokenizer.save_pretrained(folder / "model")
     corpus = folder / "corpus"
@@ -188,6 +198,18 @@ def write_tiny_study(
     file = folder / f"{name}.toml"
     file.write_text(TINY_STUDY.replace("{dictionaries}", dictionaries))
     return file
+
+
+@contextmanager
+def history_in(home: Path) -> Iterator[dg.DagsterInstance]:
+    """A folder's Dagster history as a study's run writes it."""
+    from dagster._core.instance.ref import InstanceRef
+
+    from dagster_project.history import history
+
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with history(InstanceRef.from_dir(str(home))) as instance:
+        yield instance
 
 
 @pytest.fixture(scope="session")

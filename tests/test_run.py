@@ -29,7 +29,7 @@ from dagster_project.lake.store import Lake
 from dagster_project.provenance import Provenance
 from dagster_project.run import Part, RunError, Runner, runner
 from dagster_project.studies.study import read_study
-from tests.conftest import write_tiny_study
+from tests.conftest import history_in, write_tiny_study
 
 REPOSITORY = Path(__file__).parents[1]
 SPARSE = {"excess_loss_by_skill", "cluster_skills", "clusterings_compared"}  # need known rules
@@ -61,15 +61,15 @@ def snapshot(lake: Lake) -> dict[str, pl.DataFrame]:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as made:
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with history_in(tmp_path_factory.mktemp("dagster")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     folder = tmp_path_factory.mktemp("tiny")
-    with dg.instance_for_test() as made:
+    with history_in(tmp_path_factory.mktemp("dagster")) as made:
         yield Finished(folder, run(write_tiny_study(folder), folder / "lake", made))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from dagster_project.assets.node_effects import train_pairs
+from dagster_project.assets.node_effects import mean_gradients, train_pairs
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.assets.task_rules import TaskRules, task_rules
 from dagster_project.studies.study import Study
@@ -17,21 +17,13 @@ def compute(run: StageRun) -> StageResult:
     from dagster_project.interp.circuit_edges import Rules, circuit_edges, scene
     from dagster_project.interp.circuits import select_nodes, total_effect
     from dagster_project.interp.examples import examples_from
-    from dagster_project.interp.mean_gradients import gradients_by_site
 
     study, rules, spec = run.study, task_rules(run.study, run.partition), run.study.node_effects
     model, dictionaries = resources.model(study), resources.dictionaries(study, run.lake)
     tokens, pairs = study.compute.batch_tokens, train_pairs(run)
     examples = examples_from(pairs, model.device, rules.metric)
     bos_id = model.tokenizer.bos_token_id if spec.skip_bos else None
-    gradients = gradients_by_site(
-        run.scan("mean_gradients", task=run.partition)
-        .filter(pl.col("method") == spec.method)
-        .collect(),
-        pairs["example"].to_list(),
-        examples.clean.ids.shape[1],
-        model.device,
-    )
+    gradients = mean_gradients(run, pairs, examples)
     effects = run.scan("node_effects", task=run.partition).filter(
         pl.col("method") == spec.method, pl.col("aggregation") == rules.aggregation
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.assets.plot import png
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from dagster_project.interp.clusterings import Clustered
 
 DOC = """Clusters of contexts by the activations or effects of their nodes, with a 2-D map.
@@ -88,18 +90,15 @@ def _checks(found: Clustered, expected: int) -> list[Check]:
 
 def _plot(members: pl.DataFrame) -> bytes:
     """The map; the largest clusters in colour."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3), dpi=80, layout="constrained")
-    axes = figure.subplots()
     small = members.filter(pl.col("cluster") >= SHOWN)
-    axes.scatter(small["x"], small["y"], s=3, c="lightgrey")
     large = members.filter(pl.col("cluster").is_between(0, SHOWN - 1))
-    axes.scatter(large["x"], large["y"], s=3, c=large["cluster"], cmap="tab20")
-    axes.set(xticks=[], yticks=[], title=f"{members.height} contexts")
-    image = BytesIO()
-    figure.savefig(image, format="png")
-    return image.getvalue()
+
+    def draw(axes: Axes) -> None:
+        axes.scatter(small["x"], small["y"], s=3, c="lightgrey")
+        axes.scatter(large["x"], large["y"], s=3, c=large["cluster"], cmap="tab20")
+        axes.set(xticks=[], yticks=[], title=f"{members.height} contexts")
+
+    return png(draw)
 
 
 STAGE = Stage(

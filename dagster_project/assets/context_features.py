@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.assets.plot import png
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.studies.study import ContextFeaturesSpec
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from dagster_project.interp.context_features import Window
     from dagster_project.interp.dictionary import Dictionary
 
@@ -129,20 +131,17 @@ class Tally:
 
     def plot(self) -> bytes:
         """Σ|effect| of each site's features and errors."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5, 3), dpi=80, layout="constrained")
-        axes = figure.subplots()
         sites = [site for site in self.dictionaries if site in self.effects]
         features, errors = ([self.effects[site][i] for site in sites] for i in (0, 1))
-        axes.bar(sites, features, label="features")
-        axes.bar(sites, errors, bottom=features, label="error nodes")
-        axes.set(ylabel="Σ|effect|")
-        axes.tick_params(axis="x", rotation=90, labelsize=7)
-        axes.legend()
-        image = BytesIO()
-        figure.savefig(image, format="png")
-        return image.getvalue()
+
+        def draw(axes: Axes) -> None:
+            axes.bar(sites, features, label="features")
+            axes.bar(sites, errors, bottom=features, label="error nodes")
+            axes.set_ylabel("Σ|effect|")
+            axes.tick_params(axis="x", rotation=90, labelsize=7)
+            axes.legend()
+
+        return png(draw, names=True)
 
 
 def _signed(dictionary: Dictionary) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from dagster_project.assets.dictionary_training import first_held_out, training_shards
+from dagster_project.assets.plot import png
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from matplotlib.axes import Axes
 
     from dagster_project.interp.sequences import Ids
 
@@ -106,18 +108,15 @@ def _checks(frame: pl.DataFrame, n_sites: int, change: float, tolerance: float) 
 
 def _plot(frame: pl.DataFrame) -> bytes:
     """Variance explained and loss recovered by site, in forward order."""
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 3), dpi=80, layout="constrained")
-    axes = figure.subplots()
-    for column, label in (("fve", "variance explained"), ("loss_recovered", "loss recovered")):
-        axes.plot(frame["site"].to_list(), frame[column].to_list(), marker="o", label=label)
-    axes.tick_params(axis="x", rotation=90)
-    axes.set(ylim=(min(0, *frame["fve"]), 1.02))
-    axes.legend()
-    image = BytesIO()
-    figure.savefig(image, format="png")
-    return image.getvalue()
+    def draw(axes: Axes) -> None:
+        for column, label in (("fve", "variance explained"), ("loss_recovered", "loss recovered")):
+            axes.plot(frame["site"].to_list(), frame[column].to_list(), marker="o", label=label)
+        axes.tick_params(axis="x", rotation=90, labelsize=7)
+        axes.set_ylim(min(0, *frame["fve"]), 1.02)
+        axes.legend()
+
+    return png(draw, names=True)
 
 
 STAGE = Stage(

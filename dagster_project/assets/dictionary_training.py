@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.assets.plot import png
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import StageRun
 from dagster_project.studies.parsing import StudyError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from dagster_project.interp.dictionary import SparseDictionary
     from dagster_project.interp.dictionary_training import Progress
     from dagster_project.interp.sequences import Shard
@@ -96,14 +98,11 @@ def training_shards(run: StageRun) -> list[Shard]:
 
 def plot(curve: Sequence[Progress]) -> bytes:
     """Fraction of variance explained during training, a line a site."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3), dpi=80, layout="constrained")
-    axes = figure.subplots()
     steps = [now.step for now in curve]
-    for site in curve[0].fve:
-        axes.plot(steps, [now.fve[site] for now in curve], linewidth=1)
-    axes.set(xlabel="step", ylabel="variance explained, by site", ylim=(0, 1))
-    image = BytesIO()
-    figure.savefig(image, format="png")
-    return image.getvalue()
+
+    def draw(axes: Axes) -> None:
+        for site in curve[0].fve:
+            axes.plot(steps, [now.fve[site] for now in curve], linewidth=1)
+        axes.set(xlabel="step", ylabel="variance explained, by site", ylim=(0, 1))
+
+    return png(draw)

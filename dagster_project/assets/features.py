@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.assets.plot import png
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from dagster_project.interp.feature_tokens import FeatureTokens
     from dagster_project.interp.features import SiteFeatures
 
@@ -142,17 +144,14 @@ class Tally:
 
     def plot(self) -> bytes:
         """Density of the features of each site, from the densest to the rarest that is alive."""
-        from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(5, 3), dpi=80, layout="constrained")
-        axes = figure.subplots()
-        for site, density in self.density.items():
-            axes.plot(sorted(density, reverse=True), linewidth=1, label=site)
-        axes.set(xlabel="features by density", ylabel="density", yscale="log")
-        axes.legend(fontsize=6, ncols=2)
-        image = BytesIO()
-        figure.savefig(image, format="png")
-        return image.getvalue()
+        def draw(axes: Axes) -> None:
+            for site, density in self.density.items():
+                axes.plot(sorted(density, reverse=True), linewidth=1, label=site)
+            axes.set(xlabel="features by density", ylabel="density", yscale="log")
+            axes.legend(fontsize=6, ncols=2)
+
+        return png(draw)
 
 
 STAGE = Stage(

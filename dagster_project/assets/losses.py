@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from io import BytesIO
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.assets.plot import png
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DOC = """Loss, rank and entropy of every predicted token, in nats, with what induction and the
 corpus's rules say of it.
@@ -83,18 +87,15 @@ class Tally:
 
     def plot(self) -> bytes:
         """Histogram of the losses; its last bar holds all beyond."""
-        from matplotlib.figure import Figure
+        edges = [i * LARGEST / BINS for i in range(BINS + 1)]
 
-        figure = Figure(figsize=(5, 3), dpi=80, layout="constrained")
-        axes = figure.subplots()
-        width = LARGEST / BINS
-        axes.bar([i * width for i in range(BINS)], self.counts, width, align="edge")
-        axes.axvline(self.mean_loss, color="black", label=f"mean {self.mean_loss:.3f}")
-        axes.set(xlabel="loss (nats)", ylabel="tokens", yscale="log", xlim=(0, LARGEST))
-        axes.legend()
-        image = BytesIO()
-        figure.savefig(image, format="png")
-        return image.getvalue()
+        def draw(axes: Axes) -> None:
+            axes.stairs(self.counts, edges, fill=True)
+            axes.axvline(self.mean_loss, color="black", label=f"mean {self.mean_loss:.3f}")
+            axes.set(xlabel="loss (nats)", ylabel="tokens", yscale="log", xlim=(0, LARGEST))
+            axes.legend()
+
+        return png(draw)
 
 
 def _checks(tally: Tally, expected: int, n_vocab: int) -> list[Check]:

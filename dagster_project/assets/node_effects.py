@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.assets.plot import png
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.assets.task_rules import task_rules
 from dagster_project.studies.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch import Tensor
+
+    from dagster_project.interp.examples import Examples
 
 
 def compute(run: StageRun) -> StageResult:
@@ -49,6 +56,19 @@ def train_pairs(run: StageRun) -> pl.DataFrame:
     return pairs.sort("example").collect()
 
 
+def mean_gradients(run: StageRun, pairs: pl.DataFrame, examples: Examples) -> dict[str, Tensor]:
+    """site -> mean gradients [example, position, d_model] of the examples that pairs are."""
+    from dagster_project.interp.mean_gradients import gradients_by_site
+
+    found = run.scan("mean_gradients", task=run.partition)
+    return gradients_by_site(
+        found.filter(pl.col("method") == run.study.node_effects.method).collect(),
+        pairs["example"].to_list(),
+        examples.clean.ids.shape[1],
+        examples.device,
+    )
+
+
 def _report(run: StageRun, threshold: float, sites: pl.DataFrame) -> StageResult:
     size, above = pl.col("effect").abs(), pl.col("effect").abs() > threshold
     effects = run.written("node_effects", kind="task")
@@ -74,22 +94,16 @@ def _report(run: StageRun, threshold: float, sites: pl.DataFrame) -> StageResult
 
 def _plot(sites: pl.DataFrame) -> bytes:
     """What the effects of each site add up to, beside what patching the site does."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(5, 3), dpi=80, layout="constrained")
     place = range(len(sites))
-    axis.bar(place, sites["sum_of_effects"], color="#8fb7dd", label="sum of effects")
-    axis.plot(place, sites["true_change"], "k_", label="true change")
-    axis.set_xticks(place, sites["site"], rotation=90, fontsize=7)
-    axis.set_ylabel("metric")
-    axis.legend(fontsize=7)
-    image = BytesIO()
-    figure.savefig(image)
-    plt.close(figure)
-    return image.getvalue()
+
+    def draw(axes: Axes) -> None:
+        axes.bar(place, sites["sum_of_effects"], color="#8fb7dd", label="sum of effects")
+        axes.plot(place, sites["true_change"], "k_", label="true change")
+        axes.set_xticks(place, sites["site"], rotation=90, fontsize=7)
+        axes.set_ylabel("metric")
+        axes.legend(fontsize=7)
+
+    return png(draw, names=True)
 
 
 def _reads(study: Study, task: str) -> object:

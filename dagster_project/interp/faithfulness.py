@@ -6,13 +6,15 @@ a bootstrap interval over them. Circuits: the top nodes by |effect| over a grid 
 above thresholds, and everything; of features, of neurons at the same sites, and random ones.
 
 Cost: two evaluations (circuit, complement) for each circuit, ablation and error mode, but for
-those that come to the same, as of the empty set in every grid.
+those that come to the same, as of the empty set in every grid. Random circuits, which are many,
+are evaluated under the first error mode alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 import polars as pl
@@ -137,9 +139,13 @@ def size_of(circuit: Circuit, errors: ErrorMode, every: Size) -> Size:
 
 
 def evaluated(task: Task, spec: FaithfulnessSpec, circuits: Sequence[Circuit]) -> Iterator[Row]:
-    """Rows of circuits × ablations × error modes."""
+    """Rows of circuits × ablations × error modes; random circuits under the first of these."""
     if not circuits:
         return
+    by_mode = {
+        errors: [c for c in circuits if c.unit != "random" or errors == spec.errors[0]]
+        for errors in spec.errors
+    }
     per_position = any(c.nodes is not None and c.nodes["pos"].is_not_null().any() for c in circuits)
     every = everything(task, per_position=per_position)
     weights = resampling_weights(len(task.examples), spec.bootstrap, task.seed)
@@ -147,10 +153,10 @@ def evaluated(task: Task, spec: FaithfulnessSpec, circuits: Sequence[Circuit]) -
     accuracy = None if task.examples.patch is None else float((f_model > 0).double().mean())
     for ablation in spec.ablations:
         values = ablation_values(ablation, task)
-        sets = [s for errors in spec.errors for s in _with_complements(circuits, errors)]
-        by_mode = evaluate(task, sets, values).chunk(len(spec.errors))
-        for errors, (f_empty, *found) in zip(spec.errors, by_mode, strict=True):
-            f_circuits = zip(circuits, found[::2], found[1::2], strict=True)
+        sets = [_with_complements(chosen, errors) for errors, chosen in by_mode.items()]
+        evaluated = evaluate(task, list(chain(*sets)), values).split([len(s) for s in sets])
+        for (errors, chosen), (f_empty, *found) in zip(by_mode.items(), evaluated, strict=True):
+            f_circuits = zip(chosen, found[::2], found[1::2], strict=True)
             for circuit, f_circuit, f_complement in f_circuits:
                 yield {
                     "unit": circuit.unit,

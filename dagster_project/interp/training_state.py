@@ -102,7 +102,9 @@ def load_state(
     try:
         with safe_open(file, "pt", device=str(device)) as stored:
             header = json.loads(stored.metadata()["state"])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  # no dict
+            # Copied to where memory is aligned as in a training that was not broken: products
+            # of matrices may add up in another order where it is not.
+            tensors = {name: stored.get_tensor(name).clone() for name in stored.keys()}  # noqa: SIM118  # no dict
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     if header["version"] != version or list(header["scale"]) != list(sites):

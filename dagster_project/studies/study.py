@@ -293,7 +293,8 @@ class FaithfulnessSpec:
     ablations: Annotated[tuple[Ablation, ...], NonEmpty(), Distinct()] = ("mean",)
     """What replaces a node outside the circuit."""
     errors: Annotated[tuple[ErrorMode, ...], NonEmpty(), Distinct()] = ("default", "remove")
-    """Error nodes by the circuit, all kept, or all ablated."""
+    """Error nodes by the circuit, all kept, or all ablated; random circuits by the first of these
+    alone."""
     start_layer: Annotated[int, Range(-1)] = -1
     """First layer whose sites are edited; −1 includes embed."""
     units: Annotated[tuple[Unit, ...], NonEmpty(), Distinct()] = ("feature", "neuron", "random")

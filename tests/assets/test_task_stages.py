@@ -223,8 +223,9 @@ def test_faithfulness_of_a_task(study: Study, lake: Lake, task: str) -> None:
     assert result.plot
     assert result.plot.startswith(b"\x89PNG")
     rows = read(lake, "faithfulness", task)
-    # features and neurons: 3 sizes, all, the threshold; random: 2 seeds of 3 sizes, threshold
-    assert len(rows) == 3 * (5 + 5 + 2 * 4)
+    # features and neurons: 3 sizes, all, the threshold, in 3 error modes; random: 2 seeds of 3
+    # sizes and the threshold, in the first
+    assert len(rows) == 3 * (5 + 5) + 2 * 4
     assert rows["split"].unique().to_list() == ["test"]
     assert rows.filter(selection="threshold")["value"].unique().to_list() == [0.1]
 

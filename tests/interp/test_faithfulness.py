@@ -17,7 +17,7 @@ from dagster_project.interp.examples import Examples
 from dagster_project.interp.faithfulness import faithfulness, from_layer
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.neurons import neuron_effects
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.sites import gradients, site_names
 from dagster_project.studies.study import Ablation, FaithfulnessSpec, NodeEffectsSpec
 from tests.interp.ablation_cases import N_FEATURES, random_dictionaries, random_pairs
 
@@ -62,6 +62,7 @@ def _rows(
         model,
         dictionaries,
         examples,
+        gradients(model, examples.clean, examples.discovery_metric(), [*dictionaries]).gradient,
         NodeEffectsSpec(method="attrib"),
         "none" if per_position else "sum",
         1000,
@@ -74,8 +75,10 @@ def _rows(
 def test_the_grid_and_its_invariants(any_model: LanguageModel, per_position: bool) -> None:
     lengths = [4, 4, 4, 4] if per_position else [3, 5, 4, 4]
     rows = _rows(any_model, random_pairs(lengths), SPEC, per_position=per_position)
-    # features and neurons: 3 sizes, all, 2 thresholds; random: 2 seeds of 3 sizes, 2 thresholds
-    assert len(rows) == (6 + 6 + 2 * 5) * 2 * 3
+    # features and neurons: 3 sizes, all, 2 thresholds, in 3 error modes; random: 2 seeds of 3
+    # sizes, 2 thresholds, in the first
+    assert len(rows) == ((6 + 6) * 3 + 2 * 5) * 2
+    assert rows.filter(unit="random")["errors"].unique().to_list() == [SPEC.errors[0]]
     key = ["unit", "seed", "selection", "value", "ablation", "errors"]
     assert rows.select(key).is_unique().all()
     assert not any(rows.select(pl.selectors.float().is_nan().any()).row(0))

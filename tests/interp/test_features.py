@@ -150,7 +150,7 @@ def test_examples_are_the_strongest_of_different_contexts(
         for (feature,), shown in site.examples.group_by("feature"):
             places = list(zip(shown["doc_id"], shown["pos"], strict=True))
             found = [wanted[feature][place] for place in places]
-            assert shown["activation"].to_list() == pytest.approx(found, rel=1e-4)
+            assert shown["activation"].to_list() == pytest.approx(found, rel=1e-4, abs=1e-4)
             assert shown["rank"].to_list() == list(range(len(shown)))
             contexts = [context(*place) for place in places]
             assert len(set(contexts)) == len(contexts)
@@ -158,7 +158,7 @@ def test_examples_are_the_strongest_of_different_contexts(
             for place, value in wanted[feature].items():
                 best[context(*place)] = max(value, best.get(context(*place), 0))
             strongest = sorted(best.values(), reverse=True)[: SPEC.top]
-            assert found[: SPEC.top] == pytest.approx(strongest, rel=1e-4)
+            assert found[: SPEC.top] == pytest.approx(strongest, rel=1e-4, abs=1e-4)
             inside = (shown["interval_low"] <= shown["activation"]) & (
                 shown["activation"] < shown["interval_high"]
             )
@@ -178,7 +178,7 @@ def test_around_an_example_all_is_known(
             around = {p - row["pos"]: a for (d, p), a in wanted.items() if d == row["doc_id"]}
             assert row["near_offsets"] == sorted(around)
             values = [around[offset] for offset in row["near_offsets"]]
-            assert row["near_activations"] == pytest.approx(values, rel=1e-4)
+            assert row["near_activations"] == pytest.approx(values, rel=1e-4, abs=1e-4)
             here = row["near_offsets"].index(0)
             assert row["near_activations"][here] == row["activation"]
 
@@ -221,7 +221,7 @@ def test_what_is_shown_does_not_depend_on_batches(
         )
         keys = ("feature", "doc_id", "pos", "sampled")
         common = a.examples.join(b.examples, on=keys)
-        assert len(common) >= 0.98 * max(len(a.examples), len(b.examples))
+        assert len(common) >= 0.95 * max(len(a.examples), len(b.examples))
 
 
 def test_activations_again(
@@ -232,7 +232,9 @@ def test_activations_again(
 ) -> None:
     for site in result:
         again = recompute(tiny_llama, dictionaries[site.site], site.site, tokens, site.examples)
-        assert again.to_list() == pytest.approx(site.examples["activation"].to_list(), rel=1e-3)
+        assert again.to_list() == pytest.approx(
+            site.examples["activation"].to_list(), rel=1e-3, abs=1e-4
+        )
 
 
 def test_what_is_not_finite_is_counted_and_left_out(
@@ -271,6 +273,6 @@ def test_parts_of_a_site_are_encoded_alike(
     parts = module.active_features(dictionary, x, torch.arange(50) + 7)
     assert all(a.equal(b) for a, b in zip(whole[:2], parts[:2], strict=True))
     f = dictionary.encode(x)
-    assert f[parts.token - 7, parts.feature].allclose(parts.activation)
+    assert f[parts.token - 7, parts.feature].allclose(parts.activation, atol=1e-4)
     assert len(parts.token) == int((f > 0).sum())
     assert len(module.active_features(dictionary, x[:0], torch.arange(0)).token) == 0
