@@ -44,7 +44,7 @@ catalog: $(VENV)/installed ## mend the lake's catalog for DuckDB after the lake 
 	@$(BIN)/python -m dagster_project.lake.catalog
 
 test: $(VENV)/installed ## all tests
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed ## style, banned imports, types
 	$(BIN)/ruff check

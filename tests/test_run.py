@@ -33,6 +33,10 @@ from tests.conftest import history_in, write_tiny_study
 
 REPOSITORY = Path(__file__).parents[1]
 SPARSE = {"excess_loss_by_skill", "cluster_skills", "clusterings_compared"}  # need known rules
+KILLED_AT = [
+    *("tokens", "losses", "dictionaries", "context_features", "cluster_members"),
+    *("node_effects", "faithfulness"),
+]
 FLOW = [t for stage in STAGES.values() for t in stage.tables]
 
 
@@ -250,17 +254,10 @@ def killed_run(environment: dict[str, str], log: Path, ready: Callable[[], bool]
     assert not finished_itself, f"ended before it could be killed:\n{log.read_text()}"
 
 
-@pytest.mark.parametrize(
-    "tables",
-    [
-        ["tokens", "dictionaries", "context_features", "node_effects"],
-        ["losses", "cluster_members", "faithfulness"],
-    ],
-)
 def test_a_killed_run_is_taken_up_again_and_gives_the_same(
-    finished: Finished, tmp_path: Path, tables: list[str]
+    finished: Finished, tmp_path: Path
 ) -> None:
-    """Killed while it writes each of the tables in turn, then run to its end."""
+    """Killed while it writes each of KILLED_AT in turn, then run to its end."""
     home, root = tmp_path / "dagster", tmp_path / "lake"
     home.mkdir()
     shutil.copy(REPOSITORY / ".dagster" / "dagster.yaml", home)  # with its pool of one place
@@ -270,7 +267,7 @@ def test_a_killed_run_is_taken_up_again_and_gives_the_same(
         "CIRCUIT_LAKE_STUDIES": str(finished.folder),
     }
     log = tmp_path / "log"
-    for table in tables:
+    for table in KILLED_AT:
         folder = root / table
         killed_run(environment, log, lambda folder=folder: any(folder.rglob("*.tmp")))  # type: ignore[misc]
     command = [sys.executable, "-m", "dagster_project.run", "tiny"]

@@ -14,6 +14,7 @@ from transformers import GPTNeoXForCausalLM
 from dagster_project.embedded import recipe, stream, tasks
 from dagster_project.embedded.corpus import VERSION
 from dagster_project.embedded.evaluation import accuracy, held_out, losses
+from dagster_project.interp import dictionary_quality
 from dagster_project.interp.dictionary_files import load_sites
 from dagster_project.interp.dictionary_quality import quality
 from dagster_project.interp.model import load_model
@@ -72,7 +73,10 @@ def test_pairs_of_unseen_words_are_told_apart(
     assert accuracy(model, tokenizer, tasks.examples(task, "test", 100)) >= 0.97
 
 
-def test_dictionaries_keep_what_the_model_does(tokenizer: Tokenizer) -> None:
+def test_dictionaries_keep_what_the_model_does(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dictionary_quality, "DEAD_TOKENS", 200_000)
     model = load_model(MODEL)
     dictionaries = load_sites(DICTIONARIES, site_names(model.n_layers), model.d_model)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -162,15 +161,10 @@ def test_a_session(lake: Lake, state: Path) -> None:
         ".quit",
     ]
     console = Console(file=io.StringIO(), width=300)
-
-    def converse() -> None:
-        with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
-            keys.send_text("".join(f"{line}\n" for line in typed))
-            with connect(lake) as connection:
-                prompt.converse(console, connection)
-
-    with ThreadPoolExecutor(1) as other:  # a browser's event loop may be running in this thread
-        other.submit(converse).result()
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        keys.send_text("".join(f"{line}\n" for line in typed))
+        with connect(lake) as connection:
+            prompt.converse(console, connection)
     assert isinstance(console.file, io.StringIO)
     output = console.file.getvalue()
     for piece in ("42", "syntax error", "A predicted token", "queries.loss_by_subset", "nats"):
