@@ -1,7 +1,8 @@
 """Time and memory of a whole study, by stage, into a new lake: `python -m bench [STUDY.toml]`.
 
-Runs `dagster_project.run` in a process of its own and reports what Dagster recorded: seconds and
-rows of each stage, bytes on disk, wall time and the process's peak memory.
+Without a file the study is `embedded`. Runs `dagster_project.run` in a process of its own and
+reports what Dagster recorded: seconds and rows of each stage, bytes on disk, wall time and the
+process's peak memory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.table import Table
 from dagster_project.lake.schemas import TABLES
 from dagster_project.lake.store import Lake
 
-DEFAULT = Path(__file__).parents[1] / "tests" / "studies" / "stories.toml"
+DEFAULT = "embedded"
 
 
 def seconds_by_asset(home: Path) -> pl.DataFrame:
@@ -41,8 +42,9 @@ def seconds_by_asset(home: Path) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["asset", "partitions", "seconds"], orient="row")
 
 
-def main() -> None:
-    study = Path(sys.argv[1] if len(sys.argv) > 1 else DEFAULT).resolve()
+def main() -> int:
+    file = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+    study = file.stem if file else DEFAULT
     with tempfile.TemporaryDirectory() as folder:
         home, root = Path(folder, "dagster"), Path(folder, "lake")
         home.mkdir()
@@ -50,17 +52,20 @@ def main() -> None:
         environment = os.environ | {
             "DAGSTER_HOME": str(home),
             "CIRCUIT_LAKE_ROOT": str(root),
-            "CIRCUIT_LAKE_STUDIES": str(study.parent),
         }
+        if file:
+            environment["CIRCUIT_LAKE_STUDIES"] = str(file.parent)
         started = time.perf_counter()
-        command = [sys.executable, "-m", "dagster_project.run", study.stem]
-        subprocess.run(command, env=environment, check=True)
+        command = [sys.executable, "-m", "dagster_project.run", study]
+        if status := subprocess.run(command, env=environment, check=False).returncode:
+            return status
         wall = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         lake = Lake(root)
         report(seconds_by_asset(home), lake)
-    title = f"{study.stem}: {wall:.0f} s, peak memory {peak:.2f} GiB"
+    title = f"{study}: {wall:.0f} s, peak memory {peak:.2f} GiB"
     Console().print(f"{title} ({os.cpu_count()} cores, {platform.machine()})")
+    return 0
 
 
 def report(seconds: pl.DataFrame, lake: Lake) -> None:
@@ -77,4 +82,4 @@ def report(seconds: pl.DataFrame, lake: Lake) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

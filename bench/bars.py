@@ -49,7 +49,8 @@ def rules(skill: str, *slots: str) -> Figure:
 
 
 def worst_rule(found: Figures) -> float | None:
-    """The largest excess loss of any one rule but those of induction, in nats a piece."""
+    """The largest excess loss of any one rule of the skills without bars of their own, in nats a
+    piece."""
     rows = [row["excess"] for row in found["rules"] if row["skill"] not in LOOSER]
     return max(rows) if rows else None
 
@@ -110,7 +111,7 @@ LOOSER = ("induction", "sum", "enumeration", "bracket")  # skills with bars of t
 STRUCTURES = ("simple", "nounpp", "rc", "stacked", "past")
 BARS = [
     *(
-        Bar(f"accuracy on held-out words, {task}", accuracy(task), least=0.99)
+        Bar(f"accuracy on test words, {task}", accuracy(task), least=0.99)
         for task in (*STRUCTURES, "within_rc")
     ),
     *(
@@ -135,7 +136,16 @@ BARS = [
     Bar("dictionaries, loss increase, others", sites("loss_increase", max, resid=False), most=0.01),
     Bar("dictionaries, most dead", sites("dead_fraction", max), most=0.05),
     Bar("faithfulness, rc, 100 nodes", curve("rc", 100, "features"), least=0.85),
-    Bar("faithfulness, rc, 100 nodes, no errors", curve("rc", 100, "features", "remove")),
+    Bar(
+        "faithfulness, rc, 100 nodes, no errors",
+        curve("rc", 100, "features", "remove"),
+        least=0.85,
+    ),
+    *(
+        Bar(f"faithfulness, {task}, 100 nodes", curve(task, 100, "features"), least=0.95)
+        for task in (*STRUCTURES, "within_rc")
+        if task != "rc"
+    ),
     *(
         Bar(f"faithfulness, rc, {size} nodes, above {unit}", above("rc", size, unit), least=0.0)
         for size in (50, 100, 200, 300)

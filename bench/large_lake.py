@@ -33,7 +33,9 @@ def enlarge(source: Lake, study: str, to: Path) -> Lake:
     tasks = source.partitions("circuits", study)
     for name, table in TABLES.items():
         if table.partition == "shard":
-            for place in range(n_shards):
+            # contexts stay those of the first shards, and so do their features
+            n = len(shards) if name == "context_features" else n_shards
+            for place in range(n):
                 keys = {"study": study, "shard": shards[place % len(shards)]}
                 if source.version(name, **keys):
                     frame = _rows(source, name, **keys)
@@ -74,7 +76,7 @@ def _layers(lake: Lake, study: str) -> int:
 
 
 def _moved(frame: pl.DataFrame, shard: int) -> pl.DataFrame:
-    """Documents of another shard. Contexts stay those of the first."""
+    """Documents of another shard."""
     if "doc_id" not in frame.columns:
         return frame
     return frame.with_columns(pl.col("doc_id") % PER_SHARD + shard * PER_SHARD)

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from dagster_project.assets.flow import GROUPS, RECIPE
 from dagster_project.assets.recipe_folder import made, recipe_of
+from dagster_project.embedded.card import CARD, RECIPE_FILE, card
 from dagster_project.embedded.corpus import VERSION
 from dagster_project.history import history
 from dagster_project.lake.store import Lake
@@ -33,7 +34,6 @@ from dagster_project.studies.study import Study
 
 STUDY = "embedded"
 PARTS = ("model", "dictionaries")  # the model with its tokenizer
-RECIPE_FILE = "recipe.json"  # beside them: what they were made by
 
 
 def seeded(study: Study, seed: int) -> Study:
@@ -44,8 +44,10 @@ def seeded(study: Study, seed: int) -> Study:
 
 def check_replaceable(to: Path) -> None:
     """Raises RunError where there is anything but weights."""
+    if to.exists() and not to.is_dir():
+        raise RunError(f"{to}: expected a folder of weights, or none; found a file")
     present = {path.name for path in to.iterdir()} if to.is_dir() else set()
-    if foreign := sorted(present - {*PARTS, RECIPE_FILE}):
+    if foreign := sorted(present - {*PARTS, RECIPE_FILE, CARD}):
         raise RunError(f"{to}: expected a folder of weights, or none; found {', '.join(foreign)}")
 
 
@@ -58,6 +60,7 @@ def publish(lake: Lake, study: Study, to: Path) -> None:
             shutil.copytree(made(lake, study.name, name), new / name)
         known = {"corpus_version": VERSION, "recipe": asdict(recipe_of(study))}
         (new / RECIPE_FILE).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        (new / CARD).write_text(card(new), encoding="utf-8")
         if to.is_dir():
             to.rename(old)
         try:
@@ -69,9 +72,15 @@ def publish(lake: Lake, study: Study, to: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _seed(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2³² − 1, found {text}")
+    return int(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dagster_project.recipe", description=__doc__)
-    parser.add_argument("--seed", type=int, default=None, help="instead of the study's")
+    parser.add_argument("--seed", type=_seed, help="instead of the study's")
     parser.add_argument("--to", type=Path, default=WEIGHTS, help="where the weights go")
     parser.add_argument("--root", default=default_root(), help="the lake")
     options = parser.parse_args(arguments)
@@ -90,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = runner(study, options.root, instance)
             run.run(Part(stages=[stage.name for stage in GROUPS[RECIPE]]), display_on(console))
         publish(run.lake, study, options.to)
-    except RunError as error:
+    except (RunError, OSError) as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
+from rich.console import Console
 
 from dagster_project.lake.store import Lake
 from dagster_project.studies.study import ClusteringSpec
-from dagster_project.summary.__main__ import main
-from dagster_project.summary.blocks import REPRESENTATIONS
+from dagster_project.summary.__main__ import main, show
+from dagster_project.summary.blocks import REPRESENTATIONS, blocks
 from dagster_project.summary.figures import VIEWS, Figures, figures
 from tests.lake.frames import Row, put
 from tests.sql.rows import faithful
 
-REPOSITORY = Path(__file__).parents[1]
+README = Path(__file__).parents[1] / "README.md"
 S = {"study": "s"}
 
 
@@ -107,6 +110,30 @@ def test_each_block_says_what_it_is_with_its_figures(lake: Lake, said: Said) -> 
         "rc 75 12/34 50 88 – – 25 – – – 12 – – – <0 – – –",
     ):
         assert sentence in text
+
+
+def test_tables_fit_a_narrow_terminal(lake: Lake) -> None:
+    put_corpus(lake)
+    put_losses(lake)
+    put_rest(lake)
+    large: Row = {"n_nodes": 1234, "n_error_nodes": 12, "n_edges": 23456}
+    put(lake, "circuits", [CIRCUIT | large], **S, task="indirect_object")
+    console = Console(file=io.StringIO(), width=80)
+    for block in blocks("s", figures(lake, "s"), console.width):
+        show(console, block)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    for whole in ("indirect_object", "1234/23456", "activations at the last position alone"):
+        assert any(whole in line for line in lines), whole
+
+
+def test_every_door_of_the_readme_is_named(lake: Lake, said: Said) -> None:
+    put_corpus(lake)
+    doors = README.read_text(encoding="utf-8").partition("## The doors")[2].partition("\n## ")[0]
+    commands = set(re.findall(r"\(`(make [a-z]+)`", doors))
+    assert len(commands) == 3
+    text = said()
+    assert all(command in text for command in commands)
 
 
 def test_what_is_not_there_is_left_out_with_the_reason(lake: Lake, said: Said) -> None:

@@ -44,7 +44,8 @@ def compute(run: StageRun) -> StageResult:
     effects = run.scan("node_effects", task=task).filter(method=spec.method).collect()
     neurons = None
     if "neuron" in study.faithfulness.units:
-        gradients = mean_gradients(run, pairs.filter(split="train"), train)
+        paired = train.patch is not None
+        gradients = mean_gradients(run, pairs.filter(split="train"), train) if paired else {}
         rule = rules.aggregation
         neurons = neuron_effects(model, dictionaries, train, gradients, spec, rule, tokens, bos_id)
     frame = faithfulness(
@@ -136,7 +137,8 @@ STAGE = Stage(
     name="faithfulness",
     doc="How much of what the model does on a task a circuit does alone: F with all other nodes "
     "ablated, over a grid of sizes, for features, neurons and random circuits of the same shape, "
-    "on held-out examples. Two evaluations for each circuit, ablation and error mode.",
+    "on held-out examples. Two evaluations for each circuit, ablation and error mode; random "
+    "circuits under the first mode alone.",
     partition="task",
     tables=("faithfulness",),
     inputs=("node_effects", "pairs", "dictionaries", "model"),

@@ -24,7 +24,7 @@ Muon on the hidden matrices, AdamW on the rest, warm-up and cosine; float32, in 
 thread each, so that the same seed gives the same weights on any number of cores of a kind. To begin
 with half of the documents are repeated sequences, which make the heads that copy. Weights are
 stored in float16, and measured so: excess loss (loss less the generator's surprisal) by rule on
-documents of another seed, and accuracy on tasks with held-out words, in `figures.json` beside them.
+documents of another seed, and accuracy on the test halves of tasks, in `figures.json` beside them.
 
 Lies in the lake's `_recipe` folder by data version. Cost: about 12 minutes on two cores."""
 

@@ -9,7 +9,6 @@ minutes for the model, as many for the dictionaries.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -20,6 +19,7 @@ import polars as pl
 
 from dagster_project.embedded import stream, tasks, tokenizer
 from dagster_project.embedded.corpus import document
+from dagster_project.embedded.processes import cores
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -94,8 +94,8 @@ def make_stream(
     spec: RecipeSpec, tokenizer_file: Path, folder: Path, advance: Callable[[int], None]
 ) -> None:
     """Put the training documents into a folder. advance: told of them as they are done."""
-    seed, processes = TRAINING + spec.seed, os.cpu_count() or 1
-    stream.store(tokenizer_file, seed, spec.documents, POSITIONS, folder, processes, advance)
+    seed = TRAINING + spec.seed
+    stream.store(tokenizer_file, seed, spec.documents, POSITIONS, folder, cores(), advance)
 
 
 def make_model(

@@ -10,7 +10,6 @@ a token on disk.
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dagster_project.embedded.corpus import document
+from dagster_project.embedded.processes import stand_by_the_first
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -104,7 +104,7 @@ _process: tuple[Tokenizer, int, int, int] | None = None  # of this process: as _
 
 def _start(tokenizer: Path, seed: int, documents: int, positions: int) -> None:
     """Make a process ready."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process says when to stop
+    stand_by_the_first()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # as many processes as cores are at work
     from tokenizers import Tokenizer
 

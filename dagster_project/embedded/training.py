@@ -2,21 +2,17 @@
 
 Each process computes the gradient of its half of a batch on one thread, the gradients are added,
 and each process updates its half of the parameters, which both share. So two cores do twice the
-work of one, and the same seed gives the same bytes on one core or many of a
-kind. The learning rate rises
-for WARM_UP steps and falls as a cosine; gradients are clipped to norm 1. In float32: on CPUs with
-AVX512-BF16 but without AMX bfloat16 was measured at half the speed.
+work of one, and the same seed gives the same bytes on one core or many of a kind. The learning
+rate rises for WARM_UP steps and falls as a cosine; gradients are clipped to norm 1. In float32: on
+CPUs with AVX512-BF16 but without AMX bfloat16 was measured at half the speed.
 Cost: 50 µs a token and core for 0.63M parameters; the token stream is mapped from disk.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -29,6 +25,7 @@ from torch import Tensor
 from dagster_project.embedded.muon import Muon
 from dagster_project.embedded.network import Shape, backward, new_model
 from dagster_project.embedded.packing import BATCH, RANKS, batches
+from dagster_project.embedded.processes import stand_by_the_first
 from dagster_project.embedded.stream import stored
 
 if TYPE_CHECKING:
@@ -103,8 +100,7 @@ def _common(plan: Plan, barrier: Barrier) -> _Common:
 
 def _help(plan: Plan, rank: int, common: _Common) -> None:
     """What a process does that is not the first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first one says when to stop
-    Thread(target=_exit_with_the_first, daemon=True).start()
+    stand_by_the_first()
     try:
         _work(plan, rank, common)
     except BaseException:
@@ -117,14 +113,6 @@ def _end_with(process: BaseProcess, barrier: Barrier) -> None:
     wait([process.sentinel])
     if process.exitcode != 0:
         barrier.abort()
-
-
-def _exit_with_the_first() -> None:
-    """Leave nothing running when the process that started this one was killed."""
-    first = parent_process()
-    assert first is not None
-    wait([first.sentinel])
-    os._exit(1)
 
 
 def _work(

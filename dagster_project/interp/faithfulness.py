@@ -154,8 +154,8 @@ def evaluated(task: Task, spec: FaithfulnessSpec, circuits: Sequence[Circuit]) -
     for ablation in spec.ablations:
         values = ablation_values(ablation, task)
         sets = [_with_complements(chosen, errors) for errors, chosen in by_mode.items()]
-        evaluated = evaluate(task, list(chain(*sets)), values).split([len(s) for s in sets])
-        for (errors, chosen), (f_empty, *found) in zip(by_mode.items(), evaluated, strict=True):
+        f_sets = evaluate(task, list(chain(*sets)), values).split([len(s) for s in sets])
+        for (errors, chosen), (f_empty, *found) in zip(by_mode.items(), f_sets, strict=True):
             f_circuits = zip(chosen, found[::2], found[1::2], strict=True)
             for circuit, f_circuit, f_complement in f_circuits:
                 yield {

@@ -25,14 +25,16 @@ from dagster_project.lake.store import Lake
 from dagster_project.summary.blocks import Block, blocks
 from dagster_project.summary.figures import Figures, figures
 
-WIDTH = 100  # where it is not a terminal's
+WIDTH = 110  # where it is not a terminal's
 DOORS = """\
 [bold]1  Dagster UI[/bold]  how all of it was made: runs, assets, plots, checks, lineage
    make ui     then open http://127.0.0.1:3000
 [bold]2  SQL[/bold]         every table and {queries} ready questions (.tables, .queries)
    make sql    a prompt; make sql SQL=strongest_edges answers a ready question
    select skill, avg(loss) from losses group by skill order by 2 desc;
-[bold]3  Python[/bold]      the same tables as frames
+[bold]3  Dashboard[/bold]   losses, clusters, features and circuits to look at
+   make dashboard    then open http://127.0.0.1:8050
+[bold]4  Python[/bold]      the same tables as frames
    import duckdb; lake = duckdb.connect("{catalog}", read_only=True)
    lake.sql("from queries.strongest_nodes").pl()"""
 
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LakeError, duckdb.Error, OSError) as error:
         Console(stderr=True).print(told(error))
         return 1
-    for block in blocks(options.study, found):
+    for block in blocks(options.study, found, console.width):
         show(console, block)
     show_doors(console, lake)
     return 0
@@ -85,7 +87,7 @@ def show(console: Console, block: Block) -> None:
 def show_doors(console: Console, lake: Lake) -> None:
     """How to go on from here."""
     console.print()
-    console.rule("[bold]Three doors[/bold]", align="left")
+    console.rule("[bold]Where to go from here[/bold]", align="left")
     file = lake.root.resolve() / CATALOG
     catalog = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
     text = DOORS.format(queries=len(shipped("queries")), catalog=escape(str(catalog)))

@@ -1,6 +1,7 @@
 """The blocks of a study's summary: each a title, a sentence that says what it is, and a table.
 
-A block without rows says which stage would make them. Tables fit 80 columns.
+A block without rows says which stage would make them. Tables fit 80 columns, and tell more where
+there are WIDE.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from rich.table import Table
 
 from dagster_project.summary.figures import Figures, Row
 
-SIZES = (50, 100, 200, 300)  # nodes kept
+SIZES, FEW_SIZES = (50, 100, 200, 300), (100, 300)  # nodes kept
+WIDE = 110  # columns
 MOST = 30  # rows of a table
 NONE = "–"
 REPRESENTATIONS = {
@@ -34,13 +36,13 @@ class Block(NamedTuple):
     below: str = ""
 
 
-def blocks(study: str, found: Figures) -> Iterator[Block]:
+def blocks(study: str, found: Figures, width: int = WIDE) -> Iterator[Block]:
     """All blocks, in the order of the flow."""
     yield overview(study, found.overview)
     yield losses(found.rules)
     yield dictionaries(found.dictionaries)
     yield clusterings(found.representations, found.clusterings)
-    yield circuits(found.circuits, found.faithfulness)
+    yield circuits(found.circuits, found.faithfulness, SIZES if width >= WIDE else FEW_SIZES)
 
 
 def overview(study: str, rows: Sequence[Row]) -> Block:
@@ -155,17 +157,17 @@ def _compared(title: str, rows: Sequence[Row]) -> Block:
     return Block(title, sentence, table, _more(rows, "make sql SQL=clusterings_compared"))
 
 
-def circuits(rows: Sequence[Row], faithfulness: Sequence[Row]) -> Block:
+def circuits(rows: Sequence[Row], faithfulness: Sequence[Row], sizes: Sequence[int]) -> Block:
     """Size and faithfulness by task."""
     title = "Circuits"
     if not rows:
         return Block(title, "Left out: none has been made (stage circuits).")
-    sizes = ", ".join(map(str, SIZES))
+    told = ", ".join(map(str, sizes))
     sentence = (
         "For each task how often the model is right on held-out pairs; its circuit: nodes "
         "(features and error nodes) whose effect on the answer passes a threshold, and the edges "
         "between them; and faithfulness: how much, in %, of what the model does on held-out "
-        f"prompts is left when only the strongest {sizes} nodes act (<0: less than without any). "
+        f"prompts is left when only the strongest {told} nodes act (<0: less than without any). "
         "Features with and without their error nodes, neurons, and random features."
     )
     table = _table("task", "right", "nodes/edges", "features", "no errors", "neurons", "random")
@@ -175,21 +177,26 @@ def circuits(rows: Sequence[Row], faithfulness: Sequence[Row]) -> Block:
             escape(row["task"]),
             _percent(next((f["accuracy"] for f in curve), None)),
             f"{row['n_nodes']}/{row['n_edges']}",
-            _curve(curve, "default", "features"),
-            _curve(curve, "remove", "features"),
-            _curve(curve, "default", "neurons"),
-            _curve(curve, "default", "random"),
+            _curve(curve, sizes, "default", "features"),
+            _curve(curve, sizes, "remove", "features"),
+            _curve(curve, sizes, "default", "neurons"),
+            _curve(curve, sizes, _first_mode(curve), "random"),
         )
     return Block(title, sentence, table, _more(rows, "make sql SQL=faithfulness_curves"))
 
 
-def _curve(rows: Sequence[Row], errors: str, unit: str) -> str:
+def _first_mode(rows: Sequence[Row]) -> str:
+    """The error mode of random circuits."""
+    return next((row["errors"] for row in rows if row["random"] is not None), "default")
+
+
+def _curve(rows: Sequence[Row], sizes: Sequence[int], errors: str, unit: str) -> str:
     """Faithfulness by size; of the first ablation where there are several."""
     first: dict[int, float | None] = {}
     for row in rows:
         if row["errors"] == errors:
             first.setdefault(row["value"], row[unit])
-    found = [_percent(first.get(size)) for size in SIZES]
+    found = [_percent(first.get(size)) for size in sizes]
     return NONE if set(found) == {NONE} else " ".join(value.rjust(2) for value in found)
 
 

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from transformers import GPTNeoXForCausalLM
 
 from dagster_project.embedded import recipe, stream, tasks
+from dagster_project.embedded.card import CARD, card
 from dagster_project.embedded.corpus import VERSION
 from dagster_project.embedded.evaluation import accuracy, held_out, losses
 from dagster_project.interp import dictionary_quality
@@ -32,6 +33,7 @@ def test_they_are_what_the_recipe_makes() -> None:
     assert recipe_now
     expected = {"corpus_version": VERSION, "recipe": asdict(recipe_now)}
     assert json.loads((WEIGHTS / "recipe.json").read_text()) == json.loads(json.dumps(expected))
+    assert (WEIGHTS / CARD).read_text(encoding="utf-8") == card(WEIGHTS)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_agreement_holds_for_pairs_never_read(
 
 
 @pytest.mark.parametrize("task", tasks.PAIRS)
-def test_pairs_of_unseen_words_are_told_apart(
+def test_pairs_of_the_test_halves_are_told_apart(
     model: GPTNeoXForCausalLM, tokenizer: Tokenizer, task: str
 ) -> None:
     assert accuracy(model, tokenizer, tasks.examples(task, "test", 100)) >= 0.97

@@ -1,0 +1,29 @@
+"""Processes beside the first one: how many, and none that outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from threading import Thread
+
+
+def cores() -> int:
+    """Cores that this process may use, which a container can make fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def stand_by_the_first() -> None:
+    """Called in a process of several: the first says when to stop, and its death ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_exit_with_the_first, daemon=True).start()
+
+
+def _exit_with_the_first() -> None:
+    first = parent_process()
+    assert first is not None
+    wait([first.sentinel])
+    os._exit(1)
