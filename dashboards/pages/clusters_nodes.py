@@ -9,6 +9,7 @@ import polars as pl
 from dash import html
 from dash.development.base_component import Component
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from dashboards.components import layout
 from dashboards.components.empty import empty
@@ -97,12 +98,14 @@ def similarity(entries: pl.DataFrame, contexts: list[int]) -> NDArray[np.float32
     node = ["site", "pos", "feature"]
     columns = entries.select(node).unique().with_row_index("column")
     placed = entries.join(columns, on=node, nulls_equal=True).join(order, on="context_id")
-    width = columns.height or 1
-    vectors = np.zeros((len(contexts), width), np.float32)
-    vectors[placed["row"].to_numpy(), placed["column"].to_numpy()] = placed["value"].to_numpy()
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, norms, out=vectors, where=norms > 0)
-    return np.asarray(unit @ unit.T)
+    row, value = placed["row"].to_numpy(), placed["value"].cast(pl.Float32).to_numpy()
+    norms = np.sqrt(np.bincount(row, value.astype(np.float64) ** 2, len(contexts)))
+    unit = csr_array(
+        (value / np.where(norms > 0, norms, 1)[row], (row, placed["column"].to_numpy())),
+        shape=(len(contexts), columns.height or 1),
+        dtype=np.float32,
+    )
+    return np.asarray((unit @ unit.T).toarray())
 
 
 def _heatmap(

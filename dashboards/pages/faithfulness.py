@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 from dash import html
@@ -130,16 +131,18 @@ def _every(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
     sizes = sorted(
         {int(v) for v in alike.filter(~pl.col("at_threshold"))["value"] if 0 < v <= 1000}
     )
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for row in alike.iter_rows(named=True):
+        own = tasks.setdefault(row["task"], [])
+        if not own or all(row[key] == own[0][key] for key in ("method", "aggregation")):
+            own.append(row)
     found = []
-    for task in alike["task"].unique().sort():
-        own = alike.filter(task=task)
-        (method, aggregation) = own.select("method", "aggregation").row(0)
-        own = own.filter(method=method, aggregation=aggregation)
-        circuit = own.filter("at_threshold").head(1).to_dicts()
-        kept = {int(r["value"]): r["faithfulness"] for r in own.to_dicts() if not r["at_threshold"]}
+    for task, own in sorted(tasks.items()):
+        circuit = [row for row in own if row["at_threshold"]][:1]
+        kept = {int(r["value"]): r["faithfulness"] for r in own if not r["at_threshold"]}
         found.append(
             {"task": task, "href": visit.href(task=task, method="", aggregation="")}
-            | {"accuracy": own["accuracy"].first()}
+            | {"accuracy": own[0]["accuracy"]}
             | {k: circuit[0][k] for k in ("n_nodes", "faithfulness", "completeness") if circuit}
             | {f"n{size}": kept.get(size) for size in sizes}
         )

@@ -17,12 +17,18 @@ texts as (
     from tokens
     group by study
 ),
-predictions as (
-    select study, count(*) as predicted, avg(loss) as mean_loss,
-        count(*) filter (where rank = 0) / count(*) as top_share,
-        count(distinct (skill, slot)) filter (where skill is not null) as rules,
-        avg(loss - surprisal) filter (where surprisal is not null) as excess
+by_rule as (
+    select study, skill, slot, count(*) as predicted, sum(loss) as loss,
+        count(*) filter (where rank = 0) as top, count(surprisal) as known,
+        sum(loss - surprisal) as excess
     from losses
+    group by study, skill, slot
+),
+predictions as (
+    select study, sum(predicted)::bigint as predicted, sum(loss) / sum(predicted) as mean_loss,
+        sum(top) / sum(predicted) as top_share, count(skill) as rules,
+        sum(excess) / nullif(sum(known), 0) as excess
+    from by_rule
     group by study
 ),
 models as (
