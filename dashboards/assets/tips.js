@@ -23,6 +23,7 @@
   document.addEventListener("pointerover", (event) => show(event.target));
   document.addEventListener("focusin", (event) => show(event.target));
   document.addEventListener("focusout", hide);
+  document.addEventListener("pointerdown", hide); // what is picked or drawn is looked at
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   window.addEventListener("scroll", hide, { passive: true, capture: true });
 })();

@@ -41,6 +41,7 @@ LAYOUT: dict[str, Any] = {
     "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
     "hovermode": "closest",
     "dragmode": "zoom",
+    "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)"},  # beside the legend, not over it
 }
 
 

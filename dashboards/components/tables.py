@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import dash_ag_grid as dag
 import polars as pl
+from dash import html
 from dash.development.base_component import Component
 
 from dashboards.glossary import explains
@@ -58,7 +59,7 @@ def table(
     definitions = [_column(c, link=linked and c is columns[0]) for c in columns]
     header = HEADER + UNIT * any(c.unit for c in columns)
     kept = {c.field for c in columns} | {"href"}
-    return dag.AgGrid(
+    grid_itself = dag.AgGrid(
         id=name,
         rowData=[{k: _cell(v) for k, v in row.items() if k in kept} for row in data],
         columnDefs=definitions,
@@ -73,8 +74,10 @@ def table(
             **grid,
         },
         className="grid",
-        style={"height": f"{header + ROW * max(1, min(len(data), most_rows)) + 4}px"},
+        style={"height": "100%"},
     )
+    height = header + ROW * max(1, min(len(data), most_rows)) + 4
+    return html.Div(grid_itself, style={"height": f"{height}px"})  # before the grid has loaded too
 
 
 def _column(column: Column, *, link: bool) -> dict[str, Any]:

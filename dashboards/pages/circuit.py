@@ -21,6 +21,11 @@ from dashboards.pages import circuit_node
 from dashboards.text import clip, visible
 
 ALONE = "–"  # beside: no other circuit
+SIGNS = (
+    "Blue supports the answer, orange opposes it; the larger, the stronger. Triangle: error node; "
+    "diamond y: the metric."
+)
+BOTH = " Hollow: a node of both circuits."
 FRESH: dict[str, Any] = {
     "nodes": None, "edges": None, "node": "", "pinned": "", "groups": "",
 }  # fmt: skip
@@ -159,7 +164,8 @@ def _graph(
     facts = html.P(_facts(drawn[place]), className="quiet")
     title = html.H2(clip(visible(drawn[place].facts["circuit"]), 80))
     shown = circuits.graph(drawn[place], view, groups, other)
-    return html.Div([title, facts, shown])
+    signs = html.P(SIGNS + (BOTH if other else ""), className="quiet")
+    return html.Div([title, facts, shown, signs])
 
 
 def _facts(circuit: Circuit) -> list[Component | str]:
@@ -214,7 +220,7 @@ def _groups(visit: Visit[CircuitState], circuit: Circuit, groups: list[Group]) -
                         href=visit.href(node=f"group.{place}"),
                     ),
                     html.Span(f"{len(group.members)} nodes · {summed:+.2f}", className="quiet"),
-                    dcc.Link("part", href=visit.href(groups=left, node="", pinned="")),
+                    dcc.Link("ungroup", href=visit.href(groups=left, node="", pinned="")),
                 ]
             )
         )

@@ -33,7 +33,7 @@ def contexts_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
     texts = [_context(visit, shown, row, tokens) for row in rows.iter_rows(named=True)]
     return [
         layout.bar(
-            options(visit, "order", "Sort", ORDERS, visit.state.order),
+            options(visit, "order", "Sort", ORDERS, visit.state.order, page=0),
             options(visit, "width", "Tokens before", WIDTHS, visit.state.width),
             toggle(visit, "breaks", "Line breaks"),
         ),

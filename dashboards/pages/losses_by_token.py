@@ -49,9 +49,9 @@ def by_position(visit: Visit[Any]) -> list[Component]:
             "%{customdata[1]}, %{customdata[0]:,d} tokens<extra></extra>",
         }
         for field, name, colour, dash in (
-            ("mean_entropy", "mean entropy of the prediction", NEUTRAL, "solid"),
-            ("median_loss", "median", POSITIVE, "dot"),
             ("mean_loss", "mean", POSITIVE, "solid"),
+            ("median_loss", "median", POSITIVE, "dot"),
+            ("mean_entropy", "mean entropy of the prediction", NEUTRAL, "dash"),
         )
     ]
     chart = figure(

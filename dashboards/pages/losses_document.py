@@ -175,7 +175,7 @@ def _legend(visit: Visit[Any]) -> Component:
     scale = [
         html.Span(
             f"{shade.full**s if shade.log else shade.full * s:,.0f}",
-            style={"backgroundColor": faint(NEGATIVE, 0.75 * s)},
+            style={"backgroundColor": faint(NEGATIVE, 0.75 * s), "color": "var(--text)"},
         )
         for s in steps
     ]

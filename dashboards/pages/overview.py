@@ -138,7 +138,8 @@ def ago(seconds: float) -> str:
 def _total(held: Mapping[str, Holding]) -> str:
     size = sum(holding.bytes for holding in held.values())
     rows = sum(holding.rows for holding in held.values())
-    return f"{len(held)} of {len(TABLES)} tables · {rows:,} rows · {size / 2**20:,.1f} MiB"
+    amount = f"{rows:,} rows · {size / 2**20:,.1f} MiB"
+    return f"{len(held)} of {len(TABLES)} tables · {amount} · only what passed its checks is here"
 
 
 def _studies(overviews: Sequence[Mapping[str, Any]]) -> Component:

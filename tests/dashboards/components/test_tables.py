@@ -12,7 +12,8 @@ from dashboards.components.tables import HEADER, ROW, UNIT, Column, table
 
 def shown(component: Component) -> dict[str, Any]:
     """What is sent of a component."""
-    properties: dict[str, Any] = component.to_plotly_json()["props"]
+    inside: Component = component.to_plotly_json()["props"]["children"]  # of a box as high
+    properties: dict[str, Any] = inside.to_plotly_json()["props"]
     return properties
 
 

@@ -186,7 +186,7 @@ def test_pinned_nodes_become_a_group_that_is_saved_and_loaded(visit: Visit, tmp_
     members = ["embed.3.1", "embed.4.1"]
     assert json.loads(kept.read_text())["groups"] == [{"name": "the  subjects", "nodes": members}]
     assert json.loads(Path(file.path()).read_text())["groups"][0]["members"] == members
-    page.get_by_role("link", name="part", exact=True).click()
+    page.get_by_role("link", name="ungroup", exact=True).click()
     expect(page.locator(".groups")).to_have_count(0)
     page.locator(".grouploader input").set_input_files(kept)
     expect(page.locator(".groups li")).to_contain_text("2 nodes · +1.50")
