@@ -30,13 +30,14 @@ def test_rows_are_clipped_made_visible_and_sent_without_what_is_not_shown() -> N
 def test_numbers_stand_right_with_their_unit_below_the_name() -> None:
     rows = pl.DataFrame({"a": ["x"] * 40, "b": [1.0] * 40})
     columns = [Column("a", "A"), Column("b", "B", ".1f", "nats", term="loss")]
-    made = shown(table("t", rows, columns))
-    text, number = made["columnDefs"]
+    box = table("t", rows, columns)
+    text, number = shown(box)["columnDefs"]
     assert "type" not in text
     assert number["type"] == "rightAligned"
     assert number["headerName"] == "B\n[nats]"
     assert number["headerTooltip"].startswith("−log p")
-    assert made["style"]["height"] == f"{HEADER + UNIT + 16 * ROW + 4}px"
+    height = f"{HEADER + UNIT + 16 * ROW + 4}px"
+    assert box.to_plotly_json()["props"]["style"]["height"] == height
 
 
 def test_only_the_first_column_is_a_link_and_only_where_rows_have_one() -> None:
