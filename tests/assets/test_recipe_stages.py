@@ -158,7 +158,7 @@ def test_published_weights_replace_the_folder(recipe: Made, tmp_path: Path) -> N
     (to / "model").mkdir(parents=True)
     (to / "model" / "old.json").write_text("")
     publish(recipe.runner.lake, recipe.runner.study, to)
-    assert {p.name for p in to.iterdir()} == {"model", "dictionaries", "recipe.json"}
+    assert {p.name for p in to.iterdir()} == {"README.md", "model", "dictionaries", "recipe.json"}
     assert [p.name for p in tmp_path.iterdir()] == ["weights"]
     assert not (to / "model" / "old.json").exists()
     model, original = (load_model(f) for f in (to / "model", made_model(recipe)))
@@ -205,7 +205,7 @@ def test_the_command_makes_the_weights_of_the_embedded_study(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     root, to = recipe.runner.lake.root, tmp_path / "weights"
     assert command.main(["--root", str(root), "--to", str(to)]) == 0
-    assert {p.name for p in to.iterdir()} == {"model", "dictionaries", "recipe.json"}
+    assert {p.name for p in to.iterdir()} == {"README.md", "model", "dictionaries", "recipe.json"}
 
 
 def test_a_killed_stage_leaves_nothing_behind(
