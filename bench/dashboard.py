@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -26,8 +24,8 @@ from rich.table import Table
 
 from bench.large_lake import enlarge
 from dagster_project.lake.store import Lake
-from dashboards.__main__ import serve
 from tests.browser import BROWSER_OPTIONS, find_chromium
+from tests.dashboards.conftest import serving
 
 STUDY, REPEATS = "embedded", 3
 PAINTED = """url => new Promise(done => {
@@ -59,7 +57,7 @@ def main() -> None:
         ready = options.large.is_dir()
         lake = Lake(options.large) if ready else enlarge(lake, STUDY, options.large)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    with served(lake) as url, sync_playwright() as playwright:
+    with serving(lake) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=BROWSER_OPTIONS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         began = time.perf_counter()
@@ -77,20 +75,6 @@ def main() -> None:
     memory = psutil.Process().memory_info().rss / 2**20
     counted = ", ".join(f"{n:,} {name}" for name, n in rows.items())
     console.print(f"opened in {opened:.2f} s; server {memory:,.0f} MiB; {counted}")
-
-
-@contextmanager
-def served(lake: Lake) -> Iterator[str]:
-    """The dashboard's address."""
-    server = serve(lake, 0)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def addresses(lake: Lake) -> list[str]:
