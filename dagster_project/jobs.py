@@ -15,8 +15,9 @@ from dagster_project.assets.build import keys_of
 from dagster_project.assets.flow import GROUPS, RECIPE, STAGES, stages_of
 from dagster_project.display import Display
 from dagster_project.history import history
+from dagster_project.partition_run import RunError
 from dagster_project.resources import LakeResource
-from dagster_project.run import Part, RunError, runner
+from dagster_project.run import Part, runner
 from dagster_project.studies.study import Study
 
 Job: TypeAlias = "dg.JobDefinition | dg.UnresolvedAssetJobDefinition"

@@ -6,7 +6,10 @@ or a clustering materializes, by the sensor, and by a run.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import dagster as dg
+from sqlalchemy.exc import IntegrityError
 
 from dagster_project.assets.stage import Partition
 from dagster_project.provenance import Provenance
@@ -32,16 +35,19 @@ def dynamic_name(study: Study, kind: Partition) -> str:
 def register(instance: dg.DagsterInstance, provenance: Provenance) -> None:
     """Make Dagster's dynamic partitions those of the study: shards, tasks and clusters."""
     study = provenance.study
-    wanted: dict[Partition, list[str]] = {
+    # What Dagster knows is read first: what another process adds meanwhile is not there to delete.
+    kinds: tuple[Partition, ...] = ("shard", "task")
+    names = {kind: dynamic_name(study, kind) for kind in kinds}
+    known = {kind: set(instance.get_dynamic_partitions(name)) for kind, name in names.items()}
+    wanted = {
         "shard": provenance.shards(),
         "task": [*study.tasks, *provenance.cluster_tasks()],
     }
-    for kind, keys in wanted.items():
-        name = dynamic_name(study, kind)
-        known = set(instance.get_dynamic_partitions(name))
-        if new := [key for key in keys if key not in known]:
-            instance.add_dynamic_partitions(name, new)
-        for key in known.difference(keys):
+    for kind, name in names.items():
+        if new := [key for key in wanted[kind] if key not in known[kind]]:
+            with suppress(IntegrityError):  # another process has just added them
+                instance.add_dynamic_partitions(name, new)
+        for key in known[kind].difference(wanted[kind]):
             instance.delete_dynamic_partition(name, key)
 
 

@@ -27,8 +27,9 @@ from dagster_project.embedded.card import CARD, RECIPE_FILE, card
 from dagster_project.embedded.corpus import VERSION
 from dagster_project.history import history
 from dagster_project.lake.store import Lake
+from dagster_project.partition_run import RunError
 from dagster_project.resources import WEIGHTS, default_root
-from dagster_project.run import Part, RunError, display_on, instance_home, runner
+from dagster_project.run import Part, display_on, instance_home, runner
 from dagster_project.studies.registry import load_studies
 from dagster_project.studies.study import Study
 
@@ -96,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_replaceable(options.to)
         with history(InstanceRef.from_dir(str(instance_home()))) as instance:
-            run = runner(study, options.root, instance)
+            alone = replace(study, compute=replace(study.compute, workers=1))  # it has its own
+            run = runner(alone, options.root, instance)
             run.run(Part(stages=[stage.name for stage in GROUPS[RECIPE]]), display_on(console))
         publish(run.lake, study, options.to)
     except (RunError, OSError) as error:

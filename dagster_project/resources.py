@@ -7,6 +7,8 @@ one used stays in memory, so that a run of a whole study loads it once.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dagster_project.lake.store import Lake
+from dagster_project.processes import cores, threads
 from dagster_project.provenance import content_hash
 from dagster_project.studies.rules import EMBEDDED, is_path
 from dagster_project.studies.study import Device, Study
@@ -79,6 +82,23 @@ def device(study: Study) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def processes_of(study: Study) -> int:
+    """Processes that make a study's partitions side by side."""
+    most = min(study.compute.workers, cores())
+    return most if most == 1 or device(study) == "cpu" else 1
+
+
+@contextmanager
+def share_of_cores(study: Study) -> Iterator[None]:
+    """As many threads as fall to one of a study's processes, however it is materialized: sums
+    depend on them, in their last bits."""
+    if (processes := processes_of(study)) == 1:
+        yield
+    else:
+        with threads(cores() // processes):
+            yield
 
 
 def model(study: Study) -> LanguageModel:

@@ -1,9 +1,10 @@
-"""Materialize one study end to end, in one process, in dependency order.
+"""Materialize one study end to end, in dependency order.
 
 Runs the same assets as the Dagster UI, on the same instance (DAGSTER_HOME), one run a partition of
 stages that follow each other, so that the UI shows the history; the model stays loaded between
-steps. Partitions that are fresh are skipped, which is also how a killed run is taken up again: what
-it had committed stays. Dagster's own part is about 0.1 s a stage and partition.
+steps, and partitions are made side by side where the study has several workers. Partitions that
+are fresh are skipped, which is also how a killed run is taken up again: what it had committed
+stays. Dagster's own part is about 0.1 s a stage and partition.
 
     python -m dagster_project.run STUDY [--root LAKE] [--only STAGE …]
 """
@@ -13,35 +14,36 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from typing import NamedTuple, TypeAlias
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 from rich.console import Console
 
 from dagster_project import partitions
-from dagster_project.assets.build import keys_of, study_assets
 from dagster_project.assets.catalog import KEY as CATALOG
-from dagster_project.assets.catalog import catalog_asset
 from dagster_project.assets.flow import STAGES, USUAL, chains, stages_of
 from dagster_project.assets.stage import Stage
 from dagster_project.display import Display, Terminal
 from dagster_project.history import history
 from dagster_project.lake.store import Lake
-from dagster_project.lake.writer import host
-from dagster_project.pools import PROCESS_TAG, places_taken, settle_abandoned_runs
+from dagster_project.partition_run import PartitionRunner, RunError, partition_runner
+from dagster_project.pools import places_taken, settle_abandoned_runs
 from dagster_project.provenance import Provenance
-from dagster_project.resources import LakeResource, default_root
+from dagster_project.resources import LakeResource, default_root, processes_of
 from dagster_project.studies.registry import load_studies
 from dagster_project.studies.study import Study
+from dagster_project.workers import Work, WorkerLostError, Workers
 
-
-class RunError(RuntimeError):
-    """A study's run that cannot go on; says which asset and why."""
+Item: TypeAlias = tuple[Sequence[Stage], str]
+"""Stages that follow each other, and one of their partitions."""
 
 
 class Part(NamedTuple):
@@ -57,49 +59,24 @@ EVERYTHING = Part()
 
 @dataclass(frozen=True)
 class Runner:
-    """Materializes partitions of one study's stages."""
+    """Materializes one study's stages, as many partitions side by side as the study says."""
 
-    study: Study
+    partitions: PartitionRunner
     lake: Lake
-    instance: dg.DagsterInstance
-    job: dg.JobDefinition  # all assets of the study
-    tags: Mapping[str, str] = field(default_factory=dict)  # of every run
+    workers: int = 1  # processes, this one included
+
+    @property
+    def study(self) -> Study:
+        return self.partitions.study
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return self.partitions.instance
 
     @property
     def provenance(self) -> Provenance:
         """What is expected and stored now; read anew, since every step changes the lake."""
         return Provenance(self.study, self.lake, STAGES)
-
-    def materialize(self, keys: Sequence[dg.AssetKey], partition: str) -> None:
-        """One Dagster run. Raises RunError with the asset's own words."""
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        result = self.job.execute_in_process(
-            run_config=quiet,
-            instance=self.instance,
-            partition_key=partition or None,
-            asset_selection=list(keys),
-            raise_on_error=False,
-            tags={PROCESS_TAG: f"{host()}~{os.getpid()}", **self.tags},
-        )
-        name = f"{keys[0].to_user_string()} {partition}".strip()
-        failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
-        if failed:
-            what = "; ".join(_failed_check(e) for e in failed)
-            raise RunError(f"{name} failed a check: {what} (run {result.run_id})")
-        if not result.success:
-            if _interrupted(result):
-                raise KeyboardInterrupt
-            raise RunError(f"{name}: {_reason(result)} (run {result.run_id})")
-
-    def due(self, chain: Sequence[Stage], partition: str) -> list[Stage]:
-        """The stages of a chain whose partition is missing or stale; the corpus always is, since
-        only reading it can tell."""
-        provenance = self.provenance
-        return [
-            stage
-            for stage in chain
-            if stage.name == "corpus" or not provenance.fresh(stage, partition)
-        ]
 
     def wanted(self, stage: Stage, part: Part = EVERYTHING) -> list[str]:
         """Partitions of a stage that belong to a run of the study, or of part of it."""
@@ -118,11 +95,13 @@ class Runner:
         partitions.register(self.instance, self.provenance)
         stages = [s for s in stages_of(self.study) if s.name in (part.stages or USUAL)]
         steps = chains(stages)
-        with display.watching():
+        made = self.partitions
+        work = Work(self.study, str(self.lake.root), self.instance.get_ref(), made.tags)
+        with display.watching(), Workers(work, self.workers - 1) as workers:
             for number, chain in enumerate(steps, 1):
-                self._run_chain(chain, part, display, f"{number} of {len(steps) + 1}")
+                self._run_chain(chain, part, display, workers, f"{number} of {len(steps) + 1}")
             with display.step(f"{len(steps) + 1} of {len(steps) + 1}", ["catalog"], 1) as notes:
-                self.materialize([CATALOG], "")
+                made.materialize([CATALOG], "")
                 notes.append(str(self.lake.root / "catalog.duckdb"))
 
     def _check(self, part: Part) -> None:
@@ -136,63 +115,92 @@ class Runner:
                     expected = ", ".join(known)
                     raise RunError(f"{self.study.name}: no {what} {name}; there are {expected}")
 
-    def _run_chain(self, chain: Sequence[Stage], part: Part, display: Display, place: str) -> None:
-        wanted, failed, made = self.wanted(chain[0], part), list[str](), 0
+    def _run_chain(
+        self, chain: Sequence[Stage], part: Part, display: Display, workers: Workers, place: str
+    ) -> None:
+        wanted, made = self.wanted(chain[0], part), 0
         with display.step(place, [s.name for s in chain], len(wanted)) as notes:
-            for number, partition in enumerate(wanted, 1):
-                if due := self.due(chain, partition):
-                    display.part(number, len(wanted), partition)
-                    try:
-                        self._make(due, partition, display)
-                        made += len(due)
-                    except RunError as error:  # the other partitions do not depend on this one
-                        failed.append(str(error))
-            if failed:
-                raise RunError("\n".join(failed))
+            for wave in waves(chain) if chain[0].partition == "study" else [[chain]]:
+                due = self.due([(stages, partition) for partition in wanted for stages in wave])
+                self._make(due, display, workers)
+                made += sum(len(stages) for stages, _ in due)
             fresh = len(wanted) * len(chain) - made
             notes.extend([f"{made} materialized"] if made or not fresh else [])
             notes.extend([f"{fresh} fresh"] if fresh else [])
 
-    def _make(self, stages: Sequence[Stage], partition: str, display: Display) -> None:
-        if waiting := places_taken(self.instance, {s.pool for s in stages if s.pool}):
-            display.tell(waiting)
-        self.materialize([key for s in stages for key in keys_of(s, self.study)], partition)
+    def due(self, items: Sequence[Item]) -> list[Item]:
+        """The stages whose partition is missing or stale; the corpus always is, since only reading
+        it can tell."""
+        provenance = self.provenance
+        found = [
+            (
+                [s for s in stages if s.name == "corpus" or not provenance.fresh(s, partition)],
+                partition,
+            )
+            for stages, partition in items
+        ]
+        return [item for item in found if item[0]]
+
+    def _make(self, due: Sequence[Item], display: Display, workers: Workers) -> None:
+        """All items, which do not depend on each other: what fails does not keep the others from
+        being made. Raises RunError with all that failed."""
+        left, failed = deque(due), list[str]()
+
+        def take(make: Callable[[Sequence[Stage], str], None]) -> None:
+            while item := _next(left):
+                try:
+                    make(*item)
+                except WorkerLostError as error:
+                    failed.append(str(error))
+                    return
+                except RunError as error:
+                    failed.append(str(error))
+
+        def make(stages: Sequence[Stage], partition: str) -> None:
+            if waiting := places_taken(self.instance, self._pools(stages)):
+                display.tell(waiting)
+            display.part(len(due) - len(left), len(due), partition)
+            self.partitions.make(stages, partition)
+
+        helpers = [Thread(target=take, args=(w.make,)) for w in workers.up_to(len(due) - 1)]
+        for helper in helpers:
+            helper.daemon = True  # a run that is stopped waits for none
+            helper.start()
+        take(make)
+        for helper in helpers:
+            helper.join()
+        if failed:
+            raise RunError("\n".join(failed))
+
+    def _pools(self, stages: Sequence[Stage]) -> set[str]:
+        return {s.pool for s in stages if s.pool} if self.workers == 1 else set()
+
+
+def _next(left: deque[Item]) -> Item | None:
+    with suppress(IndexError):  # another thread may have taken the last one
+        return left.popleft()
+    return None
+
+
+def waves(chain: Sequence[Stage]) -> list[list[list[Stage]]]:
+    """A chain's stages, each alone, in waves: one needs nothing but what earlier waves have."""
+    found: list[list[list[Stage]]] = []
+    left = list(chain)
+    while left:
+        names = {stage.name for stage in left}
+        ready = [stage for stage in left if not names.intersection(stage.inputs)]
+        found.append([[stage] for stage in ready])
+        left = [stage for stage in left if stage not in ready]
+    return found
 
 
 def runner(
     study: Study, root: str, instance: dg.DagsterInstance, tags: Mapping[str, str] | None = None
 ) -> Runner:
     """A Runner for a study and a lake."""
-    definitions = dg.Definitions(
-        assets=[*study_assets(study), catalog_asset([study])],
-        resources={"lake": LakeResource(root=root)},
-    )
-    job = definitions.resolve_implicit_global_asset_job_def()
-    return Runner(study, LakeResource(root=root).lake, instance, job, tags or {})
-
-
-def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """The run ended because somebody stopped it; Dagster makes a step's failure of that."""
-    errors = [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
-    names = [error.cls_name for error in errors if error]
-    return any(name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt") for name in names)
-
-
-def _failed_check(evaluation: dg.AssetCheckEvaluation) -> str:
-    """The check's asset and name, and what it measured."""
-    figures = ", ".join(f"{name} = {m.value}" for name, m in evaluation.metadata.items())
-    return f"{evaluation.asset_key.path[-1]}: {evaluation.check_name} ({figures})"
-
-
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            if failure.user_failure_data and failure.user_failure_data.description:
-                return failure.user_failure_data.description
-            error = failure.error and (failure.error.cause or failure.error)  # the asset's own
-            return error.message.strip() if error else "failed"
-    return "failed"
+    workers = processes_of(study)
+    made = partition_runner(study, root, instance, tags, pooled=workers == 1)
+    return Runner(made, LakeResource(root=root).lake, workers)
 
 
 def instance_home() -> Path:

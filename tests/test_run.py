@@ -26,8 +26,9 @@ from dagster_project.lake.catalog import connect
 from dagster_project.lake.queries import in_order
 from dagster_project.lake.schemas import TABLES
 from dagster_project.lake.store import Lake
+from dagster_project.partition_run import RunError
 from dagster_project.provenance import Provenance
-from dagster_project.run import Part, RunError, Runner, runner
+from dagster_project.run import Part, Runner, runner
 from dagster_project.studies.study import read_study
 from tests.conftest import history_in, write_tiny_study
 

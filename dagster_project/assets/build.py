@@ -22,9 +22,11 @@ from dagster_project.studies.study import Study
 OWNERS = ["team:circuit-lake"]
 
 
-def study_assets(study: Study) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """The asset graph of a study, under its name as key prefix."""
-    return [shards_spec(study), *(build(stage, study) for stage in stages_of(study))]
+def study_assets(study: Study, *, pooled: bool = True) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """The asset graph of a study, under its name as key prefix. pooled: stages that compute wait
+    for a place in their pool."""
+    stages = stages_of(study)
+    return [shards_spec(study), *(build(stage, study, pooled=pooled) for stage in stages)]
 
 
 def group_name(study: Study, group: str) -> str:
@@ -53,7 +55,7 @@ def shards_spec(study: Study) -> dg.AssetSpec:
     )
 
 
-def build(stage: Stage, study: Study) -> dg.AssetsDefinition:
+def build(stage: Stage, study: Study, *, pooled: bool) -> dg.AssetsDefinition:
     """The Dagster asset, or multi-asset, of a stage."""
     keys = keys_of(stage, study)
     group = next(name for name, stages in GROUPS.items() if stage in stages)
@@ -80,7 +82,7 @@ def build(stage: Stage, study: Study) -> dg.AssetsDefinition:
         name=f"{study.name}__{stage.name}".replace("-", "_"),
         specs=specs,
         check_specs=checks,
-        pool=stage.pool or None,
+        pool=(stage.pool or None) if pooled else None,
     )
     def asset(
         context: dg.AssetExecutionContext, lake: LakeResource

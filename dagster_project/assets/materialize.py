@@ -17,6 +17,7 @@ from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.lake.store import Held, Lake
 from dagster_project.provenance import Provenance
+from dagster_project.resources import share_of_cores
 from dagster_project.studies.study import Study
 
 
@@ -53,7 +54,8 @@ def materialize(
 def _compute(stage: Stage, run: StageRun) -> StageResult:
     held: list[Held] = []
     try:
-        result = stage.compute(replace(run, held=held))
+        with share_of_cores(run.study):
+            result = stage.compute(replace(run, held=held))
         if not all(check.passed for check in result.checks):
             for finished in held:
                 run.log(f"{finished.table} failed a check; it was kept as {finished.set_aside()}")

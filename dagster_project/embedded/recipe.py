@@ -19,7 +19,7 @@ import polars as pl
 
 from dagster_project.embedded import stream, tasks, tokenizer
 from dagster_project.embedded.corpus import document
-from dagster_project.embedded.processes import cores
+from dagster_project.processes import cores
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dagster_project.embedded.corpus import document
-from dagster_project.embedded.processes import stand_by_the_first
+from dagster_project.processes import stand_by_the_first
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -11,8 +11,7 @@ Cost: 50 µs a token and core for 0.63M parameters; the token stream is mapped f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -25,8 +24,8 @@ from torch import Tensor
 from dagster_project.embedded.muon import Muon
 from dagster_project.embedded.network import Shape, backward, new_model
 from dagster_project.embedded.packing import BATCH, RANKS, batches
-from dagster_project.embedded.processes import stand_by_the_first
 from dagster_project.embedded.stream import stored
+from dagster_project.processes import stand_by_the_first, threads
 
 if TYPE_CHECKING:
     from threading import Barrier
@@ -119,7 +118,7 @@ def _work(
     plan: Plan, rank: int, common: _Common, watch: Watch = lambda *_: None
 ) -> GPTNeoXForCausalLM:
     """What process `rank` does; -> the model, whose parameters all share."""
-    with _one_thread():
+    with threads(1):  # two processes use two cores better than two threads do
         model = new_model(plan.shape, plan.seed)
         own, total = common.gradients[rank], torch.zeros_like(common.parameters)
         _lay_out(model, common.parameters, total)
@@ -178,14 +177,3 @@ def _lay_out(model: GPTNeoXForCausalLM, parameters: Tensor, gradients: Tensor) -
         parameter.data = parameters[start:end].view_as(parameter)
         parameter.grad = gradients[start:end].view_as(parameter)
         start = end
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread a process: two processes use two cores better than two threads do."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

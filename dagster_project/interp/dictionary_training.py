@@ -47,6 +47,7 @@ from dagster_project.interp.training_state import (
     new_state,
     save_state,
 )
+from dagster_project.processes import cores, threads
 from dagster_project.studies.study import TrainingSpec
 
 THRESHOLD_RATE = 0.01  # weight of a step in the running mean, after the first hundred
@@ -126,16 +127,11 @@ def _workers(device: torch.device) -> Iterator[Callable[..., Iterator[float]]]:
 
     Sites share nothing: this scales better than threads within small matrices.
     """
-    threads = torch.get_num_threads()
     if device.type != "cpu":
         yield map
         return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            yield pool.map
-    finally:
-        torch.set_num_threads(threads)
+    with threads(1), ThreadPoolExecutor(cores()) as pool:
+        yield pool.map
 
 
 def _train_site(

@@ -1,9 +1,11 @@
-"""Processes beside the first one: how many, and none that outlives it."""
+"""Processes beside the first one: how many, what each may use, and none that outlives it."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from threading import Thread
@@ -16,9 +18,27 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """So many threads in torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def stand_by_the_first() -> None:
     """Called in a process of several: the first says when to stop, and its death ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_the_first()
+
+
+def end_with_the_first() -> None:
+    """Called in a process of several: the death of the first ends it."""
     Thread(target=_exit_with_the_first, daemon=True).start()
 
 
