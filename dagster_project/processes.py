@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from threading import Thread
+from typing import NoReturn
 
 
 def cores() -> int:
@@ -34,12 +36,14 @@ def threads(n: int) -> Iterator[None]:
 def stand_by_the_first() -> None:
     """Called in a process of several: the first says when to stop, and its death ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_the_first()
-
-
-def end_with_the_first() -> None:
-    """Called in a process of several: the death of the first ends it."""
     Thread(target=_exit_with_the_first, daemon=True).start()
+
+
+def leave(code: int = 0) -> NoReturn:
+    """End this process now: to take apart what torch and Dagster have built needs 3 s."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _exit_with_the_first() -> None:

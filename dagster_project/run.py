@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -36,6 +35,7 @@ from dagster_project.history import history
 from dagster_project.lake.store import Lake
 from dagster_project.partition_run import PartitionRunner, RunError, partition_runner
 from dagster_project.pools import places_taken, settle_abandoned_runs
+from dagster_project.processes import leave
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource, default_root, processes_of
 from dagster_project.studies.registry import load_studies
@@ -262,4 +262,4 @@ def _tell(console: Console, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -8,13 +8,12 @@ dies loses the partition that it was making, and no other.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
 from typing import NamedTuple
 
 from dagster._core.instance.ref import InstanceRef
@@ -23,11 +22,11 @@ from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Stage
 from dagster_project.history import history
 from dagster_project.partition_run import RunError, partition_runner
-from dagster_project.processes import end_with_the_first
+from dagster_project.processes import leave, stand_by_the_first
 from dagster_project.studies.study import Study
 
 PATIENCE = 20.0
-"""Seconds that a worker has to end what it is doing when the run is stopped."""
+"""Seconds that a worker has to leave what it is doing."""
 
 
 class WorkerLostError(RunError):
@@ -53,11 +52,9 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(
-        self, error: type[BaseException] | None, _value: object, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.end(interrupt=error is not None)
+            worker.end()
         self._workers.clear()
 
     def up_to(self, n: int) -> Sequence[Worker]:
@@ -79,7 +76,11 @@ class Worker(NamedTuple):
         context = get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        process.start()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is ours alone
+        try:
+            process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
         theirs.close()
         return cls(process, ours)
 
@@ -98,25 +99,23 @@ class Worker(NamedTuple):
         if error:
             raise RunError(error)
 
-    def end(self, *, interrupt: bool) -> None:
-        """Let it finish; or, where the run was stopped, have it stop what it is doing."""
+    def end(self) -> None:
+        """Stop it; what it was making, if anything, is not kept."""
         self.connection.close()
-        if interrupt and self.process.pid and self.process.is_alive():
-            os.kill(self.process.pid, signal.SIGINT)
+        self.process.terminate()
         self.process.join(PATIENCE)
         self.process.kill()
 
 
 def _serve(connection: Connection, work: Work) -> None:
     """What a worker does: partitions, as they are asked for, until nobody can ask any more."""
-    end_with_the_first()
-    os.setpgrp()  # a terminal's Ctrl-C is the first process's affair
+    stand_by_the_first()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with history(work.instance) as instance:
         runner = partition_runner(work.study, work.root, instance, work.tags, pooled=False)
-        try:
+        with suppress(EOFError, KeyboardInterrupt):
             _answer(connection, runner.make)
-        except (EOFError, KeyboardInterrupt):
-            return
+    leave()
 
 
 def _answer(connection: Connection, make: Callable[[Sequence[Stage], str], None]) -> None:
