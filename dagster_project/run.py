@@ -95,14 +95,16 @@ class Runner:
         partitions.register(self.instance, self.provenance)
         stages = [s for s in stages_of(self.study) if s.name in (part.stages or USUAL)]
         steps = chains(stages)
-        made = self.partitions
-        work = Work(self.study, str(self.lake.root), self.instance.get_ref(), made.tags)
-        with display.watching(), Workers(work, self.workers - 1) as workers:
+        with display.watching(), Workers(self._work, self.workers - 1) as workers:
             for number, chain in enumerate(steps, 1):
                 self._run_chain(chain, part, display, workers, f"{number} of {len(steps) + 1}")
             with display.step(f"{len(steps) + 1} of {len(steps) + 1}", ["catalog"], 1) as notes:
-                made.materialize([CATALOG], "")
+                self.partitions.materialize([CATALOG], "")
                 notes.append(str(self.lake.root / "catalog.duckdb"))
+
+    def _work(self) -> Work:
+        tags = self.partitions.tags
+        return Work(self.study, str(self.lake.root), self.instance.get_ref(), tags)
 
     def _check(self, part: Part) -> None:
         """Raises RunError for a stage or a task that the study does not have."""

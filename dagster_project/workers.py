@@ -43,9 +43,9 @@ class Work(NamedTuple):
 
 
 class Workers:
-    """Worker processes. A context manager, which ends them."""
+    """Up to n worker processes. A context manager, which ends them."""
 
-    def __init__(self, work: Work, n: int) -> None:
+    def __init__(self, work: Callable[[], Work], n: int) -> None:
         self._work, self._n = work, n
         self._workers: list[Worker] = []
 
@@ -61,7 +61,7 @@ class Workers:
         """So many workers, or all there may be; those that are not yet are started."""
         self._workers = [worker for worker in self._workers if worker.process.is_alive()]
         while len(self._workers) < min(n, self._n):
-            self._workers.append(Worker.start(self._work))
+            self._workers.append(Worker.start(self._work()))
         return self._workers[:n]
 
 

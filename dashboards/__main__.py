@@ -17,7 +17,11 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from dagster_project.lake.catalog import root_option
 from dagster_project.lake.errors import LakeError
 from dagster_project.lake.store import Lake
+from dagster_project.processes import leave
 from dashboards.app import create_app
+from dashboards.data import Data
+from dashboards.pages import PAGES
+from dashboards.warm import warm
 
 HOST = "127.0.0.1"
 
@@ -28,9 +32,9 @@ class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
 
-def serve(lake: Lake, port: int, *, labels: bool = False) -> BaseWSGIServer:
+def serve(data: Data, port: int, *, labels: bool = False) -> BaseWSGIServer:
     """The server, bound to a port (0: a free one). Raises OSError where it is taken."""
-    app = create_app(lake, labels=labels)
+    app = create_app(data, labels=labels)
     with socket.create_server((HOST, port)) as bound:
         return make_server(
             HOST, port, app.server, threaded=True, request_handler=Handler, fd=bound.fileno()
@@ -46,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     try:
-        server = serve(Lake(Path(options.root)), options.port, labels=options.allow_labels)
+        data = Data(Lake(Path(options.root)))
+        server = serve(data, options.port, labels=options.allow_labels)
     except LakeError as error:
         return _told(str(error))
     except OSError as error:
@@ -55,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     address = f"http://{HOST}:{server.port}"
     print(f"Dashboard: {address}; Ctrl-C ends it", flush=True)  # noqa: T201
+    warm(data, PAGES)
     with suppress(KeyboardInterrupt):
         server.serve_forever()
     return 0
@@ -66,4 +72,4 @@ def _told(fault: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -20,13 +20,12 @@ from dash import ClientsideFunction, Input, Output
 from dash.development.base_component import Component
 
 from dagster_project.lake.errors import LakeError
-from dagster_project.lake.store import Lake
 from dashboards.components import layout
 from dashboards.components.controls import key_of
 from dashboards.components.empty import empty_lake
 from dashboards.data import Data
 from dashboards.labelling import accept_labels
-from dashboards.page import AnyPage, Visit
+from dashboards.page import AnyPage, Visit, file_name
 from dashboards.pages import PAGES
 from dashboards.sandbox import routes
 from dashboards.security import protect
@@ -43,8 +42,8 @@ INDEX = """<!doctype html>
 LOG = logging.getLogger(__name__)
 
 
-def create_app(lake: Lake, *, labels: bool = False, pages: Sequence[AnyPage] = PAGES) -> dash.Dash:
-    """The dashboard on a lake. labels: readers may label features."""
+def create_app(data: Data, *, labels: bool = False, pages: Sequence[AnyPage] = PAGES) -> dash.Dash:
+    """The dashboard on a lake's data. labels: readers may label features."""
     app = dash.Dash(
         "dashboards",
         assets_folder=str(Path(__file__).parent / "assets"),
@@ -58,7 +57,7 @@ def create_app(lake: Lake, *, labels: bool = False, pages: Sequence[AnyPage] = P
         enable_mcp=False,
     )
     app.layout = layout.shell
-    data, by_name = Data(lake), {page.name: page for page in pages}
+    by_name = {page.name: page for page in pages}
     _show(app, data, by_name, labels)
     _offer(app.server, data, by_name, labels)
     routes.offer(app.server, data)
@@ -115,5 +114,5 @@ def _offer(server: flask.Flask, data: Data, pages: dict[str, AnyPage], labels: b
         visit = visited(found, flask.request.query_string.decode("ascii", "replace"), data, labels)
         file = found.downloads[name](visit)
         answer = flask.Response(file.content, mimetype=file.mimetype)
-        answer.headers.set("Content-Disposition", "attachment", filename=name)
+        answer.headers.set("Content-Disposition", "attachment", filename=file_name(name, file.of))
         return answer

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dagster_project.assets.flow import STAGES  # noqa: TID251  # data alone, without Dagster
+
 
 class Asset(NamedTuple):
     """A box in the picture of the flow."""
@@ -13,6 +15,11 @@ class Asset(NamedTuple):
     tables: tuple[str, ...]  # that it fills
     reads: str  # what it is made from
     page: str = ""  # where its rows are shown
+
+    @property
+    def checks(self) -> list[str]:
+        """What its rows were checked for before they came into the lake."""
+        return [what.rstrip(".") for what in STAGES[self.name].checks.values()]
 
 
 LANES: dict[str, tuple[Asset, ...]] = {

@@ -101,7 +101,7 @@ def test_a_worker_tells_what_failed_and_goes_on(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     work = Work(tiny(tmp_path, 2), str(tmp_path / "lake"), instance.get_ref(), {})
-    with Workers(work, 1) as workers:
+    with Workers(lambda: work, 1) as workers:
         (worker,) = workers.up_to(5)
         with pytest.raises(RunError, match=r"tiny/dictionaries: .* is missing"):
             worker.make([STAGES["dictionaries"]], "")

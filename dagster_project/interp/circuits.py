@@ -18,7 +18,7 @@ from dagster_project.interp.edges import METRIC
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.metrics import Metric
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import Batch, at_last, final_hidden
+from dagster_project.interp.sites import Batch, last_hidden
 from dagster_project.interp.states import ERROR
 
 
@@ -83,7 +83,7 @@ def backward_edges(edges: pl.DataFrame, sites: Sequence[str]) -> pl.DataFrame:
 
 
 def _metric(model: LanguageModel, batch: Batch, metric: Metric) -> torch.Tensor:
-    return metric(model, at_last(final_hidden(model, batch.ids), batch.lengths))
+    return metric(model, last_hidden(model, batch))
 
 
 def _ratio(part: float, rest: float) -> float | None:

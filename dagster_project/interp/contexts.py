@@ -24,7 +24,7 @@ import torch
 from dagster_project.interp.losses import score
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sequences import buckets
-from dagster_project.interp.sites import at_last, batch_of, final_hidden
+from dagster_project.interp.sites import batch_of, last_hidden
 from dagster_project.studies.study import ContextsSpec
 
 POSITIONS = 1 << 16  # context_id = doc_id × this + pos
@@ -153,7 +153,7 @@ def context_losses(
     found = np.zeros(len(sequences), dtype=np.float32)
     for bucket in buckets([len(ids) for ids in sequences], batch_tokens):
         batch = batch_of([sequences[i] for i in bucket], model.device)
-        hidden = at_last(final_hidden(model, batch.ids), batch.lengths)
+        hidden = last_hidden(model, batch)
         target = torch.tensor([targets[i] for i in bucket], device=model.device)
         found[bucket] = score(model, hidden, target).loss.cpu().numpy()
     return pl.Series("context_loss", found)

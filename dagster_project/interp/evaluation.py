@@ -9,8 +9,8 @@ that with values f_a, x̂_a = decode(f_a) and a = x̂_a + ε_a, and K_ε = 1 whe
 
 Only listed features are decoded, and only tokens at which there are such, or at which errors fare
 otherwise than the features that are not listed, are encoded. Keeping everything, or nothing, is
-exact. Positions that do not count (padding, BOS) stay; so do, in the last layer, all but the
-prompt's last, since nothing is read there.
+exact. Positions that do not count (padding, BOS) stay; in the last layer, where nothing else is
+read, only the prompt's last is edited, and from the MLP on only that one is computed.
 
 Cost: a forward for each different set of nodes and each example, with an encode at each site; sets
 and examples are stacked into batches. Memory: a few times one site's features of a batch's
@@ -29,7 +29,7 @@ from torch import Tensor
 from dagster_project.interp.ablation import ENCODED, Rows, SiteValues, Task, Values
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
 from dagster_project.interp.encoding import encode_some
-from dagster_project.interp.sites import at_last, final_hidden, parse_site
+from dagster_project.interp.sites import Batch, last_hidden, parse_site
 from dagster_project.studies.study import ErrorMode
 
 STACKED = 8
@@ -136,17 +136,21 @@ class Edit:
     rows: Tensor  # [example] places in the split
 
     def __call__(self, site: str, x: Tensor) -> Tensor:
-        """x [set × example, position, d_model] -> x', the same shape."""
+        """x [set × example, position, d_model] -> x', the same shape; one position: the last."""
         dictionary = self.task.dictionaries[site]
         edited = x.clone().unflatten(0, (len(self.sets), -1))  # [set, example, position, d_model]
         here = self._edited(site)
+        example, pos = here.nonzero(as_tuple=True)
         values = self.values.at(site, Rows(self.rows, self.task.examples.clean))
-        held = Held.of(values, values.row.expand(here.shape)[here], here.nonzero()[:, 1])
+        held = Held.of(values, values.row.expand(here.shape)[example, pos], pos)
+        place = pos if x.shape[1] > 1 else torch.zeros_like(pos)
         tokens = [
             splice(dictionary, own, kept[site], held)
-            for own, kept in zip(edited[:, here].to(values.stream), self.sets, strict=True)
+            for own, kept in zip(
+                edited[:, example, place].to(values.stream), self.sets, strict=True
+            )
         ]
-        edited[:, here] = torch.stack(tokens).to(x)
+        edited[:, example, place] = torch.stack(tokens).to(x)
         return edited.flatten(0, 1)
 
     def _edited(self, site: str) -> Tensor:
@@ -207,16 +211,16 @@ def metric_under(edit: Edit) -> Tensor:
     """F [set, example] of the model under an edit."""
     task, n_sets = edit.task, len(edit.sets)
     clean = task.examples.clean
-    ids, lengths = clean.ids.repeat(n_sets, 1), clean.lengths.repeat(n_sets)
-    hidden = final_hidden(task.model, ids, edit, list(task.dictionaries))
+    prompts = Batch(clean.ids.repeat(n_sets, 1), clean.lengths.repeat(n_sets))
+    hidden = last_hidden(task.model, prompts, edit, list(task.dictionaries))
     metric = task.examples.evaluation_metric().repeat(n_sets)
-    return metric(task.model, at_last(hidden, lengths)).unflatten(0, (n_sets, -1)).cpu()
+    return metric(task.model, hidden).unflatten(0, (n_sets, -1)).cpu()
 
 
 def metric_of_model(task: Task) -> Tensor:
     """F [example] of the model as it is."""
     parts = []
     for _, part in task.examples.portions(task.batch_tokens):
-        hidden = at_last(final_hidden(task.model, part.clean.ids), part.clean.lengths)
+        hidden = last_hidden(task.model, part.clean)
         parts.append(part.evaluation_metric()(task.model, hidden).cpu())
     return torch.cat(parts)

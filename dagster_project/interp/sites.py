@@ -116,6 +116,42 @@ def final_hidden(
     return hidden
 
 
+def last_hidden(
+    model: LanguageModel, batch: Batch, edit: Edit | None = None, sites: Sequence[str] = ()
+) -> Tensor:
+    """As `final_hidden`, at each prompt's last real token alone: [batch, d_model].
+
+    The last layer's MLP and what follows see no other token, since nothing is read there: its
+    `mlp` and `resid` are edited as [batch, 1, d_model].
+    """
+    last = model.n_layers - 1
+    ends = (f"mlp_{last}", f"resid_{last}")
+    with torch.no_grad(), model.nn.trace(input_ids=batch.ids, use_cache=False):
+        for site in sites:
+            if site not in ends:
+                assert edit is not None
+                write(model, site, edit(site, read(model, site)))
+        _mlp_at_last(model, batch.lengths)
+        if ends[0] in sites:
+            assert edit is not None
+            write(model, ends[0], edit(ends[0], read(model, ends[0])))
+        stream = at_last(read(model, ends[1]), batch.lengths)[:, None]
+        if ends[1] in sites:
+            assert edit is not None
+            stream = edit(ends[1], stream)
+        write(model, ends[1], stream)
+        hidden = nnsight.save(model.nn.lm_head.input[:, 0])
+        model.nn.lm_head.skip(stream[..., :1])
+    return hidden
+
+
+def _mlp_at_last(model: LanguageModel, lengths: Tensor) -> None:
+    """Inside a trace: the last layer's MLP sees each sequence's last real token alone. What it adds
+    there is added at all positions, which makes sense at that one only."""
+    mlp = model.mlp(model.n_layers - 1)
+    mlp.input = at_last(mlp.input, lengths)[:, None]
+
+
 class Gradients(NamedTuple):
     """One plain forward and backward."""
 
@@ -157,6 +193,8 @@ def metric_from(
     """
     with model.nn.trace(input_ids=batch.ids, use_cache=False):
         _start_at(model, site, value, clean)
+        if parse_site(site).layer < model.n_layers - 1:
+            _mlp_at_last(model, batch.lengths)
         hidden = model.nn.lm_head.input
         result = nnsight.save(metric(model, at_last(hidden, batch.lengths)))
         model.nn.lm_head.skip(hidden[..., :1])

@@ -71,8 +71,10 @@ def _box(visit: Visit[PageState], asset: Asset, held: Mapping[str, Holding]) -> 
     """One asset: its tables with their rows, partitions and age; what it is made from, on hover."""
     state = _state(asset, held)
     tables = [name for name in asset.tables if name in TABLES]
-    docs = "\n".join(f"{name}: {TABLES[name].doc}" for name in tables)
-    said = tip(f"{visit.study}/{asset.name}, from {asset.reads}\n{docs}")
+    docs = [f"{name}: {TABLES[name].doc}" for name in tables]
+    checks = [f"✓ {what}" for what in asset.checks]
+    made = f"{visit.study}/{asset.name}, from {asset.reads}"
+    said = tip("\n".join([made, *docs, *(checks if tables and tables[0] in held else [])]))
     rows = [
         [html.Span(f"{held[name].rows:,}" if name in held else "–"), html.Span(name)]
         for name in tables
@@ -107,13 +109,16 @@ def _state(asset: Asset, held: Mapping[str, Holding]) -> State:
     broken = sorted({key for holding in holdings for key in holding.unreadable})
     if broken:
         return State("broken", f"unreadable: {_few(broken) or 'its file'}", age)
+    n_checks = len(asset.checks)
+    passed = f"{n_checks} check{'' if n_checks == 1 else 's'} passed"
     if kind is None:
-        return State("made", "", age)
+        return State("made", passed, age)
     here = set.intersection(*(set(holding.parts) for holding in holdings))
     lacking = sorted(_parts(held, kind) - here)
     if lacking:
         return State("partial", f"lacks {_few(lacking)}", age)
-    return State("made", f"{len(here):,} {kind}{'' if len(here) == 1 else 's'}", age)
+    amount = f"{len(here):,} {kind}{'' if len(here) == 1 else 's'}"
+    return State("made", f"{amount} · {passed}", age)
 
 
 def _parts(held: Mapping[str, Holding], kind: str) -> set[str]:

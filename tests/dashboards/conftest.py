@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 from dagster_project.lake.store import Lake
 from dashboards.__main__ import serve
+from dashboards.data import Data
 from dashboards.sandbox import routes
 from tests.browser import Visit, visiting
 from tests.dashboards.lakes import HOSTILE, fill
@@ -20,7 +21,7 @@ from tests.dashboards.lakes import HOSTILE, fill
 @contextmanager
 def serving(lake: Lake, *, labels: bool = False) -> Iterator[str]:
     """Address of a dashboard on a lake, on a free port."""
-    server = serve(lake, 0, labels=labels)
+    server = serve(Data(lake), 0, labels=labels)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -14,6 +14,7 @@ import pytest
 from dagster_project.lake.store import Lake
 from dashboards.app import create_app
 from dashboards.components.files import csv
+from dashboards.data import Data
 from dashboards.pages import PAGES
 from tests.dashboards.circuits import fill_circuits
 from tests.dashboards.clusters import fill_clusters
@@ -46,7 +47,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> flask.testing.FlaskClien
     fill_circuits(lake, "hostile", HOSTILE)
     fill_clusters(lake, "hostile", HOSTILE)
     put(lake, "features", FEATURES, study="hostile")  # of which the first has examples
-    return create_app(lake).server.test_client()
+    return create_app(Data(lake)).server.test_client()
 
 
 def downloaded(client: flask.testing.FlaskClient, page: str, name: str) -> str:
@@ -78,6 +79,6 @@ def test_no_file_of_a_hostile_study_has_a_formula(
 
 
 def test_files_of_no_page_are_not_found(lake: Lake) -> None:
-    client = create_app(lake).server.test_client()
+    client = create_app(Data(lake)).server.test_client()
     for path in ("/download/losses/other.csv", "/download/x/losses.csv"):
         assert client.get(path, headers={"Host": "127.0.0.1"}).status_code == 404

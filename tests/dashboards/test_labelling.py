@@ -8,6 +8,7 @@ import pytest
 from dagster_project.lake.label_log import current, history
 from dagster_project.lake.store import Lake
 from dashboards.app import create_app
+from dashboards.data import Data
 from tests.dashboards.features import fill_features
 from tests.dashboards.lakes import HOSTILE
 
@@ -22,7 +23,7 @@ def labelled(root: Lake) -> Lake:
 
 
 def client(lake: Lake, *, labels: bool) -> flask.testing.FlaskClient:
-    made: flask.testing.FlaskClient = create_app(lake, labels=labels).server.test_client()
+    made: flask.testing.FlaskClient = create_app(Data(lake), labels=labels).server.test_client()
     return made
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from dagster_project.lake.store import Lake
 from dashboards.app import create_app
+from dashboards.data import Data
 
 PORT = "127.0.0.1:8050"
 
 
 @pytest.fixture(scope="module")
 def client(lake: Lake) -> flask.testing.FlaskClient:
-    client: flask.testing.FlaskClient = create_app(lake).server.test_client()
+    client: flask.testing.FlaskClient = create_app(Data(lake)).server.test_client()
     return client
 
 

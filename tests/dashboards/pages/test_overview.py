@@ -33,12 +33,12 @@ def test_the_state_of_an_asset_is_what_its_tables_lack(root: Lake) -> None:
     put(root, "documents", [{"doc_id": 1_000_000}], study="s", shard="00001")
     root.file("losses", study="s", shard="00000").write_bytes(b"")
     held = Data(root).holdings("s")
-    assert _state(ASSETS["documents"], held)[:2] == ("made", "2 shards")
+    assert _state(ASSETS["documents"], held)[:2] == ("made", "2 shards · 2 checks passed")
     assert _state(ASSETS["tokens"], held)[:2] == ("partial", "lacks 00001")
     assert _state(ASSETS["losses"], held)[:2] == ("broken", "unreadable: 00000")
     assert _state(ASSETS["features"], held)[:2] == ("missing", "not made yet")
-    assert _state(ASSETS["dictionary_quality"], held)[:2] == ("made", "")
-    assert _state(ASSETS["faithfulness"], held)[:2] == ("made", "2 tasks")
+    assert _state(ASSETS["dictionary_quality"], held)[:2] == ("made", "4 checks passed")
+    assert _state(ASSETS["faithfulness"], held)[:2] == ("made", "2 tasks · 3 checks passed")
 
 
 def test_from_the_picture_to_a_page(visit: Visit) -> None:
@@ -50,6 +50,8 @@ def test_from_the_picture_to_a_page(visit: Visit) -> None:
     box = page.locator(".box", has_text="clusterings").first
     box.hover()
     expect(page.locator("#tip")).to_contain_text("plain/clusterings, from context_features")
+    page.locator(".box", has_text="losses").first.hover()
+    expect(page.locator("#tip")).to_contain_text("✓ ")
 
 
 def test_from_study_to_study(visit: Visit) -> None:

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from dagster_project.lake.store import Lake
 from dashboards.app import create_app
+from dashboards.data import Data
 from dashboards.sandbox import routes
 from dashboards.sandbox.keeper import Standing
 from dashboards.sandbox.routes import as_csv, shown, told
@@ -24,7 +25,7 @@ HERE = {"Host": "127.0.0.1:8050"}
 @pytest.fixture(scope="module")
 def client(lake: Lake) -> flask.testing.FlaskClient:
     """A server whose snapshot is there."""
-    client: flask.testing.FlaskClient = create_app(lake).server.test_client()
+    client: flask.testing.FlaskClient = create_app(Data(lake)).server.test_client()
     until = time.monotonic() + 120
     while "made" not in client.get("/sql/snapshot", headers=HERE).get_json():
         assert time.monotonic() < until
@@ -76,7 +77,7 @@ def test_what_is_no_statement_is_refused(client: flask.testing.FlaskClient, body
 
 
 def test_until_there_is_a_snapshot_its_progress_is_the_answer(lake: Lake) -> None:
-    client = create_app(lake).server.test_client()
+    client = create_app(Data(lake)).server.test_client()
     assert ask(client, "answer", "select 1").get_json() == {"building": [0, 0]}
     assert told(Standing(None, (3, 7), "")) == {"building": (3, 7), "fault": ""}
 

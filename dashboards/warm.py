@@ -1,0 +1,48 @@
+"""Answers that pages will need, asked before anyone does.
+
+Questions over all losses take a second on a lake of ten million, once: then they are kept (see
+`data`). So a server that has just started goes through its pages, in the order of the navigation,
+each as it opens and with each of its choices in turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from dashboards.data import Data
+from dashboards.page import AnyPage, PageState, Visit
+
+LOG = logging.getLogger(__name__)
+
+
+def warm(data: Data, pages: Sequence[AnyPage]) -> threading.Thread:
+    """Go through the pages of all studies, in a thread of its own, which is returned."""
+    thread = threading.Thread(target=_go_through, args=(data, pages), daemon=True)
+    thread.start()
+    return thread
+
+
+def _go_through(data: Data, pages: Sequence[AnyPage]) -> None:
+    try:
+        for study in data.studies():
+            for page in pages:
+                for state in states(page.state, study):
+                    page.show(Visit(page, state, data))
+    except Exception:  # a lake that cannot be read: the pages say so
+        LOG.debug("the pages could not be gone through", exc_info=True)
+
+
+def states(kind: type[PageState], study: str) -> Iterator[PageState]:
+    """A page of a study as it opens, then with one choice changed: every value of every one."""
+    hints, opened = get_type_hints(kind), kind(study=study)
+    yield opened
+    for field in fields(kind):
+        if get_origin(hints[field.name]) is Literal:
+            for value in get_args(hints[field.name]):
+                if value != field.default:
+                    changed: dict[str, Any] = {field.name: value}
+                    yield replace(opened, **changed)
