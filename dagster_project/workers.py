@@ -62,7 +62,7 @@ class Workers:
         self._workers = [worker for worker in self._workers if worker.process.is_alive()]
         while len(self._workers) < min(n, self._n):
             self._workers.append(Worker.start(self._work()))
-        return self._workers[:n]
+        return self._workers[: max(0, n)]
 
 
 class Worker(NamedTuple):
