@@ -1,7 +1,8 @@
 """Time of every page of the dashboard: `python -m bench.dashboard LAKE [--large FOLDER]`.
 
 A browser goes from page to page of a finished study, as by clicks; a time is from the click until
-the page is shown and painted, the first one of a page (nothing kept) and the best of those after.
+the page is shown and painted: the first one of a page and the best of those after, once the server
+has gone through its pages as it does when it starts.
 With --large, of a lake of 10 million losses, 50,000 features and 300 circuits, which is made of
 LAKE in FOLDER if it is not there. Reports milliseconds, and the server's memory at the end.
 """
@@ -24,6 +25,9 @@ from rich.table import Table
 
 from bench.large_lake import enlarge
 from dagster_project.lake.store import Lake
+from dashboards.data import Data
+from dashboards.pages import PAGES
+from dashboards.warm import warm
 from tests.browser import BROWSER_OPTIONS, find_chromium
 from tests.dashboards.conftest import serving
 
@@ -54,16 +58,20 @@ def main() -> None:
     options = parser.parse_args()
     lake = Lake(options.lake)
     if options.large:
-        ready = options.large.is_dir()
-        lake = Lake(options.large) if ready else enlarge(lake, STUDY, options.large)
+        there = options.large.is_dir()
+        lake = Lake(options.large) if there else enlarge(lake, STUDY, options.large)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    with serving(lake) as url, sync_playwright() as playwright:
+    data = Data(lake)
+    with serving(data) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=BROWSER_OPTIONS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         began = time.perf_counter()
+        going = warm(data, PAGES)  # as the server does when it starts
         page.goto(f"{url}/overview?study={STUDY}")
         page.wait_for_selector(".flow")
         opened = time.perf_counter() - began
+        going.join()
+        ready = time.perf_counter() - began
         timings = [timed(page, address) for address in addresses(lake)]
         browser.close()
     table = Table("page", "first, ms", "again, ms")
@@ -74,7 +82,8 @@ def main() -> None:
     rows = {name: lake.rows(name, study=STUDY) for name in ("losses", "features", "circuits")}
     memory = psutil.Process().memory_info().rss / 2**20
     counted = ", ".join(f"{n:,} {name}" for name, n in rows.items())
-    console.print(f"opened in {opened:.2f} s; server {memory:,.0f} MiB; {counted}")
+    console.print(f"first page of a server just started {opened:.2f} s, all asked {ready:.1f} s")
+    console.print(f"server {memory:,.0f} MiB; {counted}")
 
 
 def addresses(lake: Lake) -> list[str]:

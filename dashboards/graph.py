@@ -130,7 +130,7 @@ def as_json(circuit: Circuit, groups: Sequence[Group]) -> Download:
         "edges": circuit.edges.to_dicts(),
         "groups": [group._asdict() for group in groups],
     }
-    return Download(json.dumps(content, indent=1), "application/json")
+    return Download(json.dumps(content, indent=1), "application/json", circuit.facts["circuit"])
 
 
 def as_groups(circuit: Circuit, groups: Sequence[Group]) -> Download:
@@ -139,7 +139,7 @@ def as_groups(circuit: Circuit, groups: Sequence[Group]) -> Download:
         "circuit": circuit.facts["circuit"],
         "groups": [{"name": group.name, "nodes": list(group.members)} for group in groups],
     }
-    return Download(json.dumps(content, indent=1), "application/json")
+    return Download(json.dumps(content, indent=1), "application/json", circuit.facts["circuit"])
 
 
 def as_dot(circuit: Circuit, groups: Sequence[Group]) -> Download:
@@ -165,7 +165,8 @@ def as_dot(circuit: Circuit, groups: Sequence[Group]) -> Download:
         f'tooltip="{weight:.5g}"];'
         for up, down, weight in circuit.edges.select("up", "down", "weight").iter_rows()
     ]
-    return Download("\n".join([*lines, "}", ""]), "text/vnd.graphviz")
+    text = "\n".join([*lines, "}", ""])
+    return Download(text, "text/vnd.graphviz", circuit.facts["circuit"])
 
 
 def _dot_node(row: Mapping[str, Any]) -> str:

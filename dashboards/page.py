@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple
@@ -54,7 +55,7 @@ class Visit(Generic[S]):
         if asked and found:
             unknown = f"{key} “{clip(visible(str(asked)), 60)}” is not in the lake"
             self.notes.append(f"{unknown}; this is {clip(visible(chosen), 60)}.")
-        self.state = replace(self.state, **{key: chosen})
+        self.state = replace(self.state, **{key: chosen})  # type: ignore[arg-type]
         return chosen
 
 
@@ -63,6 +64,14 @@ class Download(NamedTuple):
 
     content: str | bytes
     mimetype: str
+    of: str = ""  # what it is of (a circuit, a task, …), for the saved file's name
+
+
+def file_name(name: str, of: str) -> str:
+    """What a file is saved as: `circuit.json` of `a b` as `circuit-a_b.json`."""
+    stem, dot, kind = name.rpartition(".")
+    said = re.sub(r"[^A-Za-z0-9._-]+", "_", of)[:80].strip("._-")
+    return f"{stem}-{said}{dot}{kind}" if said else name
 
 
 @dataclass(frozen=True)
@@ -79,4 +88,4 @@ class Page(Generic[S]):
 
 
 AnyPage = Page[Any]
-__all__ = ["AnyPage", "Download", "Page", "PageState", "Visit"]
+__all__ = ["AnyPage", "Download", "Page", "PageState", "Visit", "file_name"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlencode
 
 from dashboards.text import clip, visible
@@ -18,11 +18,20 @@ from dashboards.text import clip, visible
 LONGEST = 8192  # characters of a query string that are read
 
 
+class Sort(NamedTuple):
+    """A column by which a table is sorted; in an address `table.column.asc` or `….desc`."""
+
+    table: str
+    column: str
+    way: str  # asc or desc
+
+
 @dataclass(frozen=True)
 class PageState:
     """What every page has. Fields of subclasses: str, int, float, bool, Literal, or … | None."""
 
     study: str = ""  # empty: the first of the lake
+    sort: tuple[Sort, ...] = ()  # of its tables, each by the first of its columns first
 
 
 S = TypeVar("S", bound=PageState)
@@ -69,6 +78,8 @@ def _value(hint: object, text: str) -> object:
         if text not in options:
             raise _UnfitError(f"one of {', '.join(options)}")
         return text
+    if origin is tuple:
+        return tuple(_sort(part) for part in text.split(",") if part)
     if hint is bool:
         return _flag(text)
     if hint is int:
@@ -76,6 +87,13 @@ def _value(hint: object, text: str) -> object:
     if hint is float:
         return _number(float, text, "a number")
     return text
+
+
+def _sort(text: str) -> Sort:
+    match text.split("."):
+        case [table, column, ("asc" | "desc") as way] if table and column:
+            return Sort(table, column, way)
+    raise _UnfitError("table.column.asc or table.column.desc")
 
 
 def _flag(text: str) -> bool:
@@ -95,6 +113,8 @@ def _number(kind: type[int] | type[float], text: str, called: str) -> int | floa
 
 
 def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(".".join(sort) for sort in value)
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 

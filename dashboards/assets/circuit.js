@@ -7,6 +7,7 @@
   window.lake.kinds = window.lake.kinds || {};
   const graphs = () => [...document.querySelectorAll("[data-draw=circuit]")].filter((e) => e.circuit);
   const names = (text) => (text || "").split("~").filter(Boolean);
+  const signed = (value, digits) => `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(digits)}`;
 
   const make = (parent, name, attributes = {}, text) => {
     const made = document.createElementNS(SPACE, name);
@@ -16,8 +17,16 @@
     return made;
   };
 
+  // Goes to an address; while one thing is adjusted, in place of where that has led before.
+  const go = (url, adjusted) => {
+    if (!adjusted) return window.lake.go(url);
+    const again = history.state && history.state.adjusted === adjusted;
+    history[again ? "replaceState" : "pushState"]({ adjusted }, "", url);
+    return window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  };
+
   // Writes keys of the address; an empty value takes its key out.
-  const change = (values) => {
+  const change = (values, adjusted) => {
     const query = new URLSearchParams(location.search);
     for (const [key, value] of Object.entries(values)) {
       if (value === "" || value === null) query.delete(key);
@@ -27,7 +36,7 @@
       ..."node" in values ? { node: values.node } : {},
       ..."pinned" in values ? { pinned: names(values.pinned) } : {},
     });
-    window.lake.go(`${location.pathname}?${query}`);
+    go(`${location.pathname}?${query}`, adjusted);
   };
   const preview = (view) => graphs().forEach((e) => draw(e, { ...e.circuit.view, ...view }));
   const state = (key) => new URLSearchParams(location.search).get(key) || "";
@@ -51,12 +60,10 @@
     const bottom = layout.height - 26;
     make(svg, "line", { class: "rule", x1: 0, x2: layout.width, y1: bottom - 4, y2: bottom - 4 });
     layout.columns.forEach((column, place) => {
-      const { text, tip } = graph.columns[place];
-      const fits = Math.max(2, Math.floor((column.width - 6) / 6.8));
-      const shown = text.length > fits ? `${text.slice(0, fits - 1)}…` : text;
+      const { tip } = graph.columns[place];
       const x = column.left + column.width / 2;
       make(svg, "line", { class: "column", x1: column.left, x2: column.left, y1: 40, y2: layout.height - 4 });
-      make(svg, "text", { class: "word", x, y: bottom + 13, "data-tip": tip }, shown);
+      make(svg, "text", { class: "word", x, y: bottom + 13, "data-tip": tip }, column.text);
     });
   };
 
@@ -237,35 +244,9 @@
     draw(element, view);
   };
 
-  // Rings: around a node wherever it is shown, and around those that a drawn edge joins it to.
-  const ring = (key) => {
-    const near = new Set();
-    for (const element of graphs()) {
-      for (const path of element.querySelectorAll(".edges path")) {
-        const on = key !== undefined && path.ends.includes(key);
-        path.classList.toggle("ring", on);
-        if (on) path.ends.forEach((end) => near.add(end));
-      }
-    }
-    for (const node of document.querySelectorAll("[data-node]")) {
-      node.classList.toggle("ring", key !== undefined && node.dataset.node === key);
-      node.classList.toggle("near", node.dataset.node !== key && near.has(node.dataset.node));
-    }
-  };
-  let ringed;
-  const follow = (event) => {
-    if (!graphs().length) return;
-    const over = event.target.closest && event.target.closest("[data-node]");
-    const key = over ? over.dataset.node : undefined;
-    if (key === ringed) return;
-    ringed = key;
-    ring(key);
-  };
-  document.addEventListener("pointerover", follow);
-  document.addEventListener("focusin", follow);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !graphs().length || event.target.closest("input, [role=listbox]")) return;
     if (state("node") || state("pinned")) change({ node: "", pinned: "" });
   });
-  window.lake.circuit = { graphs, change, preview, pick, pin, names, state };
+  window.lake.circuit = { graphs, change, preview, pick, pin, names, state, signed };
 })();

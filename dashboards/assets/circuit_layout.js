@@ -1,10 +1,24 @@
 // Where the nodes of a circuit stand: columns are positions, rows are sites, and in a cell nodes go
 // from the strongest on, line by line. A closed group stands in its strongest member's place.
 (() => {
-  const STEP = 18, WIDEST = 34, GUTTER = 66, TOP = 40, BOTTOM = 30, EMPTY = 46, ROW = 26;
+  const STEP = 18, WIDEST = 34, GUTTER = 66, TOP = 40, BOTTOM = 30, ROW = 26, MARGIN = 12;
   const CHARACTER = 7.2; // px of a group's name, about
+  const LETTER = 6.8, BESIDE = 6; // px of a token's letter, and around a token
+  const SHOWN = 9, LINES = 5, PART = 0.45; // of a token, of a cell, of the width: see columnsOf
+  const ERROR = 0.1; // px, of rounding
 
   const clipped = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+  // The length at which widths are cut off so that they fit a room.
+  const longest = (widths, room) => {
+    let most = room, left = room;
+    for (const [place, width] of [...widths].sort((a, b) => a - b).entries()) {
+      most = left / (widths.length - place);
+      if (width > most) break;
+      left -= width;
+    }
+    return most;
+  };
 
   // What is drawn: nodes, and groups in place of theirs. of: the item of each node.
   const itemsOf = (graph, view) => {
@@ -16,7 +30,8 @@
       for (const member of group.members) of[member] = items.length;
       const shown = group.members.filter((m) => Math.abs(graph.nodes[m].effect) >= view.nodes);
       const effect = shown.reduce((sum, m) => sum + graph.nodes[m].effect, 0);
-      const tip = `${group.name}\n${group.members.length} nodes, effect ${effect.toPrecision(3)}`;
+      const said = window.lake.circuit.signed(effect, 3);
+      const tip = `${group.name}\n${group.members.length} nodes, effect ${said}`;
       const width = Math.max(2 * STEP, name.length * CHARACTER + 14);
       items.push({ ...first, key: group.key, name, effect, tip, width, box: true, error: false,
         common: false, shown: shown.length > 0 });
@@ -48,34 +63,48 @@
   };
   const hidden = (graph, view, place) => Math.abs(graph.nodes[place].effect) < view.nodes;
 
-  // Widths of the columns: of empty ones what a short token takes, of the others a share that
-  // grows with the busiest cell, though slower than that.
+  // What the cells of a column take in so many lines each.
+  const breadth = (column, lines) => Math.max(...column.map((items) => {
+    const each = items.map((item) => item.width);
+    return each.length && MARGIN + Math.max(...each, STEP * Math.ceil(sum(each) / lines / STEP));
+  }));
+
+  // Columns as wide as their tokens and their most crowded cells need: these in as few lines as the
+  // width allows, the same number in all columns. Tokens without nodes are cut off where these would
+  // take more than LINES, though not below their PART of the width.
   const columnsOf = (graph, cells, width) => {
-    const busiest = graph.columns.map((_, column) =>
-      Math.max(0, ...cells.map((row) => row[column].reduce((sum, item) => sum + item.width, 0))));
     const free = width - GUTTER;
-    const empty = Math.min(EMPTY, free / (graph.columns.length + 3));
-    const least = busiest.map((size) => (size ? empty + STEP : empty));
-    const rest = Math.max(0, free - least.reduce((sum, size) => sum + size, 0));
-    const parts = busiest.map((size) => size ** 0.7);
-    const total = parts.reduce((sum, part) => sum + part, 0) || 1;
-    let left = GUTTER;
-    return least.map((size, column) => {
-      const wide = size + (rest * parts[column]) / total;
-      left += wide;
-      return { left: left - wide, width: wide };
+    const columns = graph.columns.map((_, column) => cells.map((row) => row[column]));
+    const wanted = graph.columns.map(({ text }) => BESIDE + LETTER * Math.min(text.length, SHOWN));
+    const held = (lines) => columns.map((column) => breadth(column, lines));
+    const few = held(LINES);
+    const room = free - sum(few.map((size, place) => size && Math.max(size, wanted[place])));
+    const bare = wanted.filter((_, place) => !few[place]);
+    const most = longest(bare, Math.max(PART * free, room));
+    const words = wanted.map((size, place) => (few[place] ? size : Math.min(size, most)));
+    const needed = (lines) => held(lines).map((size, place) => Math.max(size, words[place]));
+    const tallest = Math.max(...cells.flat().map((items) => items.length));
+    let lines = 1;
+    while (lines < tallest && sum(needed(lines)) > free + ERROR) lines += 1;
+    const sizes = needed(lines), scale = free / sum(sizes);
+    let right = GUTTER;
+    return sizes.map((size, place) => {
+      const own = size * scale;
+      right += own;
+      const fits = Math.max(1, Math.floor((own - 2) / LETTER));
+      return { left: right - own, width: own, text: clipped(graph.columns[place].text, fits) };
     });
   };
 
   // Places the items of a cell, further apart where there is room; the number of lines.
   const fill = (items, { left, width }, top) => {
     let x = 0, line = 0;
-    const room = Math.max(STEP, width - 12);
-    const total = items.reduce((sum, item) => sum + item.width, 0);
+    const room = Math.max(STEP, width - MARGIN);
+    const total = sum(items.map((item) => item.width));
     const apart = Math.max(0, Math.min(WIDEST - STEP, (room - total) / items.length));
     for (const item of items) {
-      if (x > 0 && x + item.width > room) { x = 0; line += 1; }
-      item.x = left + 6 + x + (item.width + apart) / 2;
+      if (x > 0 && x + item.width > room + ERROR) { x = 0; line += 1; }
+      item.x = left + MARGIN / 2 + x + (item.width + apart) / 2;
       item.y = top + 5 + line * STEP + STEP / 2;
       x += item.width + apart;
     }

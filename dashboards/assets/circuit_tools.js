@@ -1,6 +1,7 @@
-// What stands around a circuit's graph: thresholds, groups, lists of nodes, pictures as files.
+// What stands around a circuit's graph: thresholds, groups, lists of nodes, pictures as files; and
+// rings around what the pointer or the focus is on, there and in the graphs.
 (() => {
-  const { graphs, change, preview, pick, pin, names, state } = window.lake.circuit;
+  const { graphs, change, preview, pick, pin, names, state, signed } = window.lake.circuit;
   const make = (parent, name, className, text) => {
     const made = document.createElement(name);
     if (className) made.className = className;
@@ -9,7 +10,8 @@
     return made;
   };
 
-  // A slider over sizes, in equal ratios; at its left end nothing is left out.
+  // A slider over sizes, in equal ratios; at its left end nothing is left out. From taking hold of
+  // it to leaving it is one adjustment, however many keys that takes: one step back undoes it.
   const STEPS = 100;
   const threshold = (bar, key, label) => {
     const field = make(bar, "label", "field threshold");
@@ -21,7 +23,11 @@
     const value = () => (input.value === "0" ? 0 : Number(size(field.span).toPrecision(3)));
     const say = () => { said.textContent = value() ? `≥ ${value()}` : "all"; };
     input.addEventListener("input", () => { say(); preview({ [key]: value() }); });
-    input.addEventListener("change", () => change({ [key]: value() || "" }));
+    let began; // tells an adjustment from those before it, also after a reload
+    const begin = () => { began = Date.now(); };
+    input.addEventListener("focus", begin);
+    input.addEventListener("pointerdown", begin);
+    input.addEventListener("change", () => change({ [key]: value() || "" }, began));
     return (span) => {
       field.span = span;
       const place = span.value && span.high > span.low
@@ -31,6 +37,14 @@
       said.textContent = span.value ? `≥ ${span.value}` : "all";
     };
   };
+
+  // Going back undoes at once what was previewed: if the server has not answered to it yet, what it
+  // says of the address gone back to is nothing new, and would not be drawn.
+  window.addEventListener("popstate", () => {
+    for (const element of document.querySelectorAll("[data-draw=circuit], [data-draw=circuitbar]")) {
+      window.lake.kinds[element.dataset.draw](element, JSON.parse(element.dataset.with));
+    }
+  });
 
   const plain = (name, longest) => name.replace(/[*~]/g, " ").trim().slice(0, longest);
   const group = (name, longest) => {
@@ -73,7 +87,7 @@
     copy.prepend(ground);
     return new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" });
   };
-  const asPng = (element) => {
+  const asPng = (element, name) => {
     const { width, height } = element.circuit.layout, scale = 2;
     const image = new Image(), url = URL.createObjectURL(picture(element));
     image.onload = () => {
@@ -81,7 +95,7 @@
       Object.assign(canvas, { width: width * scale, height: height * scale });
       canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
       URL.revokeObjectURL(url);
-      canvas.toBlob((blob) => save(blob, "circuit.png"), "image/png");
+      canvas.toBlob((blob) => save(blob, name), "image/png");
     };
     image.src = url;
   };
@@ -93,10 +107,11 @@
       const files = make(element, "span", "files");
       const first = (act) => () => graphs().slice(0, 1).forEach(act);
       const svg = make(files, "button", "download link", "SVG"), png = make(files, "button", "download link", "PNG");
-      svg.addEventListener("click", first((graph) => save(picture(graph), "circuit.svg")));
-      png.addEventListener("click", first(asPng));
+      svg.addEventListener("click", first((graph) => save(picture(graph), element.files.svg)));
+      png.addEventListener("click", first((graph) => asPng(graph, element.files.png)));
       element.parts = { nodes, edges };
     }
+    element.files = data.files;
     element.parts.nodes(data.nodes);
     element.parts.edges(data.edges);
   };
@@ -124,13 +139,13 @@
     for (const [key, text, value, share] of rows) {
       const row = make(list, "button", "node-row");
       row.dataset.node = key;
-      row.dataset.tip = `${text}\n${value.toPrecision(4)}, ${(100 * share).toFixed(1)} % of the list`;
+      row.dataset.tip = `${text}\n${signed(value, 4)}, ${(100 * share).toFixed(1)} % of the list`;
       make(row, "span", "text", text);
       const bar = make(row, "span", "share");
       const filled = make(bar, "i");
       filled.style.width = `${(100 * share) / most}%`;
       filled.style.background = value > 0 ? colours.positive : colours.negative;
-      make(row, "span", "value", `${value > 0 ? "+" : "−"}${Math.abs(value).toPrecision(3)}`);
+      make(row, "span", "value", signed(value, 3));
       row.addEventListener("click", (event) =>
         (event.shiftKey || event.ctrlKey || event.metaKey ? pin : pick)(key));
     }
@@ -179,4 +194,37 @@
     });
     element.replaceChildren(field, said);
   };
+
+  // Two circuits may have a feature at different positions, of different prompts: what they have in
+  // common is a name without its position.
+  const feature = (key) => key.split(".", 2).join(".");
+  const ring = (key) => {
+    const alike = (other) => key !== undefined && feature(other) === feature(key);
+    for (const graph of graphs()) {
+      const nodes = [...graph.querySelectorAll(".node")], near = new Set();
+      const meant = nodes.some((node) => node.dataset.node === key) ? (end) => end === key : alike;
+      for (const path of graph.querySelectorAll(".edges path")) {
+        const on = path.ends.some(meant);
+        path.classList.toggle("ring", on);
+        if (on) path.ends.forEach((end) => near.add(end));
+      }
+      for (const node of nodes) node.classList.toggle("near", near.has(node.dataset.node));
+    }
+    for (const node of document.querySelectorAll("[data-node]")) {
+      const same = node.dataset.node === key;
+      node.classList.toggle("ring", same);
+      node.classList.toggle("kin", !same && alike(node.dataset.node));
+    }
+  };
+  let ringed;
+  const follow = (event) => {
+    if (!graphs().length) return;
+    const over = event.target.closest && event.target.closest("[data-node]");
+    const key = over ? over.dataset.node : undefined;
+    if (key === ringed) return;
+    ringed = key;
+    ring(key);
+  };
+  document.addEventListener("pointerover", follow);
+  document.addEventListener("focusin", follow);
 })();

@@ -107,6 +107,7 @@
     }
     start(event) {
       if (event.button) return;
+      this.tell(null); // until the line is drawn
       this.canvas.setPointerCapture(event.pointerId);
       this.path = [[event.offsetX, event.offsetY]];
     }

@@ -54,6 +54,7 @@
   const heading = (row, column) => {
     const th = make(row, "th", column.kind);
     th.scope = "col";
+    if (column.width) th.style.width = column.width;
     if (column.sorted) th.setAttribute("aria-sort", column.sorted);
     const name = column.href ? link(th, column.name, column.href) : make(th, "span", "", column.name);
     if (column.tip) name.dataset.tip = column.tip;
@@ -64,7 +65,7 @@
   window.lake.kinds.listing = (element, { name, columns, rows }) => {
     const focused = [...element.querySelectorAll("a")].indexOf(document.activeElement);
     const table = document.createElement("table");
-    table.className = "plain";
+    table.className = columns.some(({ width }) => width) ? "plain fixed" : "plain";
     table.setAttribute("aria-label", name);
     const head = make(make(table, "thead"), "tr");
     columns.forEach((column) => heading(head, column));

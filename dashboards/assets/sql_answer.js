@@ -4,7 +4,7 @@
   const LETTER = 7.2, NARROW = 64, WIDE = 420; // px of a letter and of columns
   const PAUSE = 500; // ms between looks while a snapshot is made
   let run = ""; // name of what is being asked
-  let asked = null; // what was asked last: { sql, study, of: the element it was asked from }
+  let asked = null; // what was asked last: { sql, study, of: the element it was asked from, file }
   let clock = 0;
 
   const part = (name) => document.querySelector(`.sqlanswer .${name}`);
@@ -112,8 +112,8 @@
       rows.length ? "answered" : "none");
   };
 
-  const ask = async (sql, study, of) => {
-    asked = { sql, study, of };
+  const ask = async (sql, study, of, file) => {
+    asked = { sql, study, of, file };
     const answer = await answered("answer", sql, study);
     if (answer) show(answer);
     if (window.lake.sql.look) window.lake.sql.look();
@@ -126,7 +126,7 @@
     if (!answer) return;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(answer.file);
-    link.download = "answer.csv";
+    link.download = asked.file;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     tell(answer.more ? "Saved: as many rows as a CSV may have; there are more" : "Saved", "answered");

@@ -60,9 +60,10 @@
       paint();
     };
     const go = () => {
-      const { sql, study, longest } = field.data;
-      window.lake.sql.ask(text.value, study, element);
-      if (text.value === sql) { note.textContent = HINT; return; }
+      const { sql, study, longest, file } = field.data;
+      const own = text.value !== sql;
+      window.lake.sql.ask(text.value, study, element, own ? "answer.csv" : file);
+      if (!own) { note.textContent = HINT; return; }
       const query = new URLSearchParams(location.search);
       query.delete("query");
       query.set("sql", text.value);
@@ -111,6 +112,6 @@
     field.data = data;
     if (field.text.value !== data.sql) field.write(data.sql);
     const { ask, isAsked } = window.lake.sql;
-    if (!isAsked(data.sql, data.study, element)) ask(data.sql, data.study, element);
+    if (!isAsked(data.sql, data.study, element)) ask(data.sql, data.study, element, data.file);
   };
 })();

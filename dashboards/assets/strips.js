@@ -3,6 +3,15 @@
 (() => {
   window.lake = window.lake || {};
   window.lake.kinds = window.lake.kinds || {};
+  const sighted = new WeakMap(); // strips and what the page was scrolled to in them
+  const sight = (element, name) => {
+    if (!name || sighted.get(element) === name) return;
+    sighted.set(element, name);
+    requestAnimationFrame(() => {
+      element.querySelector(".marked")?.scrollIntoView({ block: "nearest" });
+    });
+  };
+
   window.lake.kinds.strip = (element, strip) => {
     const parts = document.createDocumentFragment();
     const marked = new Set(strip.marked);
@@ -18,5 +27,6 @@
       parts.append(token);
     });
     element.replaceChildren(parts);
+    sight(element, strip.inSight);
   };
 })();

@@ -11,6 +11,8 @@ from dash.development.base_component import Component
 from dashboards.components.marks import drawn
 from dashboards.components.palette import NEGATIVE, POSITIVE, site
 from dashboards.graph import LONGEST_NAME, METRIC, Circuit, Group, level
+from dashboards.numbers import written
+from dashboards.page import file_name
 from dashboards.text import clip, token, visible
 
 MOST_LISTED = 60  # nodes of a list
@@ -19,18 +21,23 @@ COLOURS = {"positive": POSITIVE, "negative": NEGATIVE}
 
 
 def graph(
-    circuit: Circuit, view: Mapping[str, Any], groups: Sequence[Group], common: Collection[str]
+    circuit: Circuit,
+    view: Mapping[str, Any],
+    groups: Sequence[Group],
+    common: Collection[tuple[str, int]],
 ) -> Component:
-    """The graph, as high as it needs. common: nodes that another circuit has too."""
+    """The graph, as high as it needs. common: (site, feature) that another circuit has too."""
     given = {"graph": _shape(circuit, common), "view": {**view, "groups": _boxes(circuit, groups)}}
     return drawn("circuit", given)
 
 
 def bar(circuits: Sequence[Circuit], nodes: float | None, edges: float | None) -> Component:
-    """Thresholds of nodes and edges, pictures as files."""
+    """Thresholds of nodes and edges, pictures of the first circuit as files."""
+    name = circuits[0].facts["circuit"]
     return drawn(
         "circuitbar",
         {
+            "files": {kind: file_name(f"circuit.{kind}", name) for kind in ("svg", "png")},
             "nodes": _span([c.nodes["effect"] for c in circuits], nodes),
             "edges": _span([c.edges["weight"] for c in circuits], edges),
         },
@@ -92,7 +99,7 @@ def _words(circuit: Circuit) -> dict[int, str]:
     }
 
 
-def _shape(circuit: Circuit, common: Collection[str]) -> dict[str, Any]:
+def _shape(circuit: Circuit, common: Collection[tuple[str, int]]) -> dict[str, Any]:
     """What of the graph does not change with the view. Rows from the last site down."""
     sites = sorted(circuit.nodes["site"].unique(), key=level, reverse=True)
     columns = _columns(circuit)
@@ -107,8 +114,8 @@ def _shape(circuit: Circuit, common: Collection[str]) -> dict[str, Any]:
             "column": column_of[row["pos"]],
             "effect": row["effect"],
             "error": row["feature"] < 0,
-            "common": row["node"] in common,
-            "tip": f"{named[row['node']]}\neffect {row['effect']:+.3g}",
+            "common": (row["site"], row["feature"]) in common,
+            "tip": f"{named[row['node']]}\neffect {written(row['effect'], '+.3g')}",
         }
         for row in circuit.nodes.iter_rows(named=True)
     ]

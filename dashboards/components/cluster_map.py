@@ -19,6 +19,7 @@ from dash.development.base_component import Component
 
 from dashboards.components.marks import drawn
 from dashboards.components.palette import NEUTRAL, SERIES
+from dashboards.numbers import written
 from dashboards.text import clip, token, visible
 
 Polygon: TypeAlias = Sequence[tuple[float, float]]
@@ -85,7 +86,7 @@ def cluster_map(
 
 
 def _said(row: Mapping[str, Any]) -> str:
-    loss = "" if row["loss"] is None else f" · {row['loss']:.3g} nats"
+    loss = "" if row["loss"] is None else f" · {written(row['loss'], '.3g', 'nats')}"
     known = f"\n{visible(clip(row['rule'], 60))}" if row["rule"] else ""
     return f"{token(row['answer'])}{loss}{known}\ncluster {row['cluster']}"
 
@@ -114,7 +115,7 @@ def _by_loss(losses: Sequence[float | None]) -> tuple[list[str], list[Component]
     place = {loss: i / max(1, len(known) - 1) for i, loss in enumerate(known)}
     shades = [NEUTRAL if loss is None else _between(place[loss]) for loss in losses]
     ends = [(0, LOSS[0]), (len(known) // 2, LOSS[1]), (len(known) - 1, LOSS[2])] if known else []
-    return shades, [swatch(shade, f"{known[i]:.2g} nats") for i, shade in ends]
+    return shades, [swatch(shade, written(known[i], ".2g", "nats")) for i, shade in ends]
 
 
 def _between(share: float) -> str:

@@ -17,6 +17,8 @@ from dashboards.page import Visit
 from dashboards.text import clip, visible
 
 LONGEST_VALUE = 200  # characters that go to the address
+LONGEST_LABEL = 200  # characters of a choice
+MENU = 440  # px, at most, of the menu of a choice
 
 
 def key_of(key: Any, resets: Any = "") -> dict[str, Any]:
@@ -36,21 +38,27 @@ def choice(
     """One of many, found by typing. options: values, or values with their labels; resets: keys,
     apart by spaces, that go back to their defaults with another value."""
     named = options if isinstance(options, Mapping) else {o: o for o in options}
+    labels = {option: clip(visible(name), LONGEST_LABEL) or "–" for option, name in named.items()}
     field = dcc.Dropdown(
         id=key_of(key, resets),
         options=[
             {
-                "label": clip(visible(name), 80) or "–",
+                "label": said,
                 "value": option[:LONGEST_VALUE],  # whose every part the field makes findable
                 "disabled": len(option) > LONGEST_VALUE,
             }
-            for option, name in named.items()
+            for option, said in labels.items()
         ],
         value=value,
         clearable=False,
         searchable=len(named) > 8,
+        maxHeight=MENU,
     )
-    return _labelled(label, field, "choice wide" if wide else "choice")
+    # A dropdown comes a moment after the page, and is as wide as its value: its place is kept, and
+    # is wide enough for every value, so that nothing beside it moves.
+    width = max(map(len, labels.values()), default=0)
+    place = html.Div(field, style={"width": f"calc({width}ch + 52px)"})
+    return _labelled(label, place, "choice wide" if wide else "choice")
 
 
 def words(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from dash import html
 from dash.development.base_component import Component
 
@@ -31,6 +33,12 @@ def empty_lake(root: str) -> Component:
             html.P([html.B("The lake is empty. "), "There is no study in ", html.Code(root), "."]),
             html.P("The study that the package brings is made, from end to end, by"),
             html.Pre("make demo"),
+            html.P(["One of your own, of a file ", html.Code("~/studies/mine.toml"), ", by"]),
+            html.Pre(
+                "export CIRCUIT_LAKE_STUDIES=~/studies DAGSTER_HOME=$PWD/.dagster\n"
+                f"python -m dagster_project.run mine --root {shlex.quote(root)}"
+            ),
+            html.P("What such a file says is in the README, under “A study”.", className="quiet"),
         ],
         className="empty",
     )

@@ -27,6 +27,7 @@ class Column(NamedTuple):
     term: str = ""  # of the glossary
     number: bool = False  # its cells are aligned to the right
     wide: bool = False  # it takes what room is left, and its texts are cut off there
+    width: str = ""  # CSS; where any has one, widths are the same whatever the rows are
     href: str = ""  # where it is sorted by this column, or the other way round
     sorted: Literal["", "ascending", "descending"] = ""
 
@@ -75,6 +76,7 @@ def _column(column: Column) -> dict[str, Any]:
         "unit": column.unit,
         "tip": explains(column.term) if column.term else "",
         "kind": "number" if column.number else "wide" if column.wide else "",
+        "width": column.width,
         "href": column.href,
         "sorted": column.sorted,
     }

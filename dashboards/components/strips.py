@@ -22,10 +22,13 @@ def strip(
     tips: Sequence[str] = (),
     marked: Sequence[int] = (),
     breaks: bool = True,
+    in_sight: str = "",
 ) -> Component:
     """A text. Colours are CSS colours or empty; marked: places of tokens that are framed; breaks:
-    a new line after each line break."""
-    return drawn("strip", data(tokens, background, underline, tips, marked, breaks=breaks))
+    a new line after each line break; in_sight: what is marked, by a name: when that changes, the
+    page is scrolled to it."""
+    strip = data(tokens, background, underline, tips, marked, breaks=breaks)
+    return drawn("strip", strip | {"inSight": in_sight})
 
 
 def data(

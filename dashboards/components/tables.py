@@ -1,12 +1,13 @@
 """Tables: columns with aligned numbers and units, sorted and filtered in the browser.
 
 AG Grid in the dashboard's colours, which are CSS variables, so light and dark need nothing here.
-Cells are text to it; a row's `href` makes its first column a link.
+Cells are text to it; a row's `href` makes its first column a link. What a reader sorts by goes to
+the page's address (assets/dashAgGridFunctions.js) and comes back from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import dash_ag_grid as dag
@@ -15,12 +16,15 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboards.glossary import explains
+from dashboards.page import Visit
+from dashboards.state import Sort
 from dashboards.text import clip, visible
 
 ROW, HEADER, UNIT = 27, 32, 12  # px of a row, of the names of columns, of units below them
 MOST_ROWS = 16  # in sight
 LETTER = 7  # px of a header's letter
 LONGEST_CELL = 300  # characters
+WRITTEN = " written"  # after the name of a field: what is shown of it
 THEME = (
     "themeQuartz.withParams({fontFamily: 'inherit', fontSize: '13px', headerFontSize: '12px', "
     "headerFontWeight: 500, spacing: '4px', wrapperBorder: false, wrapperBorderRadius: '0px', "
@@ -38,7 +42,7 @@ class Column(NamedTuple):
 
     field: str
     name: str
-    format: str = ""  # d3-format, for numbers: ",d", ".3f", ".1%"; empty: text
+    format: str | Callable[[Any], str] = ""  # of numbers: d3's, or a function; empty: text
     unit: str = ""
     term: str = ""  # of the glossary
     width: int = 0  # px; 0: a share of what is left
@@ -50,19 +54,23 @@ def table(
     rows: pl.DataFrame | Sequence[Mapping[str, Any]],
     columns: Sequence[Column],
     *,
+    visit: Visit[Any] | None = None,
     most_rows: int = MOST_ROWS,
     **grid: Any,
 ) -> Component:
-    """A table as high as its rows, up to most_rows, then scrolled. grid: AG Grid's options."""
+    """A table as high as its rows, up to most_rows, then scrolled. visit: of the page whose
+    address holds the order; None: the rows stay as they come. grid: AG Grid's options."""
     data = rows.to_dicts() if isinstance(rows, pl.DataFrame) else list(rows)
     linked = any("href" in row for row in data)
     definitions = [_column(c, link=linked and c is columns[0]) for c in columns]
     header = HEADER + UNIT * any(c.unit for c in columns)
-    kept = {c.field for c in columns} | {"href"}
+    height = f"{header + ROW * max(1, min(len(data), most_rows)) + 4}px"
+    sorts = _sorts(visit, name, columns) if visit else []
     grid_itself = dag.AgGrid(
         id=name,
-        rowData=[{k: _cell(v) for k, v in row.items() if k in kept} for row in data],
-        columnDefs=definitions,
+        rowData=[_row(row, columns) for row in data],
+        columnDefs=[d | _order(d["field"], sorts) for d in definitions],
+        eventListeners={"sortChanged": [f"sorted(params, '{name}')"]} if visit else {},
         defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
         dashGridOptions={
             "theme": {"function": THEME},
@@ -74,10 +82,26 @@ def table(
             **grid,
         },
         className="grid",
-        style={"height": "100%"},
+        style={"height": height},
     )
-    height = header + ROW * max(1, min(len(data), most_rows)) + 4
-    return html.Div(grid_itself, style={"height": f"{height}px"})  # before the grid has loaded too
+    return html.Div(grid_itself, style={"minHeight": height})  # before the grid has loaded, too
+
+
+def _sorts(visit: Visit[Any], name: str, columns: Sequence[Column]) -> list[Sort]:
+    """What the address sorts the table by; columns that it does not have are noted."""
+    fields = {c.field for c in columns}
+    own = [sort for sort in visit.state.sort if sort.table == name]
+    for sort in own:
+        if sort.column not in fields:
+            unknown = clip(visible(sort.column), 60)
+            visit.notes.append(f"The table has no column “{unknown}” to be sorted by.")
+    return [sort for sort in own if sort.column in fields]
+
+
+def _order(field: str, sorts: Sequence[Sort]) -> dict[str, Any]:
+    """A column's part in the order of the rows; said where it has none, too, to take one back."""
+    place = next((i for i, sort in enumerate(sorts) if sort.column == field), None)
+    return {"sort": None if place is None else sorts[place].way, "sortIndex": place}
 
 
 def _column(column: Column, *, link: bool) -> dict[str, Any]:
@@ -86,15 +110,14 @@ def _column(column: Column, *, link: bool) -> dict[str, Any]:
     if column.term:
         made["headerTooltip"] = explains(column.term)
     if column.width:
-        made["width"] = column.width
+        made["initialWidth"] = column.width  # initial: what a reader has drawn stays
     else:
-        made |= {"flex": 1, "minWidth": max(76, 30 + LETTER * len(column.name))}
+        made |= {"initialFlex": 1, "minWidth": max(76, 30 + LETTER * len(column.name))}
     if column.format:
-        shown = f"params.value == null ? '–' : d3.format('{column.format}')(params.value)"
         made |= {
             "type": "rightAligned",
             "cellClass": "number",
-            "valueFormatter": {"function": shown},
+            "valueFormatter": {"function": _shown(column)},
             "sortingOrder": ["desc", "asc", None],
         }
     else:
@@ -104,6 +127,21 @@ def _column(column: Column, *, link: bool) -> dict[str, Any]:
     if link:
         made |= {"cellRenderer": "LakeLink", "cellClass": "link"}
     return made
+
+
+def _shown(column: Column) -> str:
+    if callable(column.format):
+        return f"params.data['{column.field}{WRITTEN}']"
+    return f"params.value == null ? '–' : d3.format('{column.format}')(params.value)"
+
+
+def _row(row: Mapping[str, Any], columns: Sequence[Column]) -> dict[str, Any]:
+    """What is sent of a row: its values, and what Python writes of them."""
+    kept = {c.field for c in columns} | {"href"}
+    texts = {
+        f"{c.field}{WRITTEN}": c.format(row.get(c.field)) for c in columns if callable(c.format)
+    }
+    return {k: _cell(v) for k, v in row.items() if k in kept} | texts
 
 
 def _cell(value: object) -> object:

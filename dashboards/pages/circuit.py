@@ -14,10 +14,11 @@ from dashboards.components import circuits, layout
 from dashboards.components.controls import choice, stepper, toggle
 from dashboards.components.empty import empty
 from dashboards.components.marks import term
-from dashboards.components.tables import Column, table
 from dashboards.graph import METRIC, Circuit, Group
+from dashboards.numbers import written
 from dashboards.page import Download, Page, PageState, Visit
 from dashboards.pages import circuit_node
+from dashboards.pages.circuit_pair import pair
 from dashboards.text import clip, visible
 
 ALONE = "–"  # beside: no other circuit
@@ -25,7 +26,7 @@ SIGNS = (
     "Blue supports the answer, orange opposes it; the larger, the stronger. Triangle: error node; "
     "diamond y: the metric."
 )
-BOTH = " Hollow: a node of both circuits."
+BOTH = " Hollow: in both circuits, at whatever position."
 FRESH: dict[str, Any] = {
     "nodes": None, "edges": None, "node": "", "pinned": "", "groups": "",
 }  # fmt: skip
@@ -43,6 +44,7 @@ class CircuitState(PageState):
     pinned: str = ""  # of graph.write_names
     groups: str = ""  # of graph.write_groups
     open: bool = False  # groups as outlines around their nodes, not as boxes
+    find: str = ""  # words of the rows that are shown of two circuits' table
 
 
 def show(visit: Visit[CircuitState]) -> Component:
@@ -76,6 +78,7 @@ def show(visit: Visit[CircuitState]) -> Component:
                                 [_graph(visit, drawn, place, groups, pinned) for place in (0, 1)],
                                 className="graphs",
                             ),
+                            html.P(SIGNS + (BOTH if len(drawn) == 2 else ""), className="quiet"),
                         ],
                         className="panel main",
                     ),
@@ -83,7 +86,7 @@ def show(visit: Visit[CircuitState]) -> Component:
                 ],
                 className="circuit-page two" if len(drawn) == 2 else "circuit-page",
             ),
-            html.Div(_pair(visit, drawn)),
+            html.Div(pair(visit, drawn)),
         ]
     )
 
@@ -152,7 +155,7 @@ def _graph(
     """The graph at a place, below the circuit's facts; empty where there is none."""
     if place >= len(drawn):
         return html.Div()
-    other = frozenset[str](drawn[1 - place].nodes["node"] if len(drawn) == 2 else ())
+    other = drawn[1 - place].nodes if len(drawn) == 2 else drawn[0].nodes.clear()
     state = visit.state
     view = {
         "nodes": state.nodes or 0,
@@ -163,9 +166,8 @@ def _graph(
     }
     facts = html.P(_facts(drawn[place]), className="quiet")
     title = html.H2(clip(visible(drawn[place].facts["circuit"]), 80))
-    shown = circuits.graph(drawn[place], view, groups, other)
-    signs = html.P(SIGNS + (BOTH if other else ""), className="quiet")
-    return html.Div([title, facts, shown, signs])
+    common = frozenset(other.select("site", "feature").iter_rows())
+    return html.Div([title, facts, circuits.graph(drawn[place], view, groups, common)])
 
 
 def _facts(circuit: Circuit) -> list[Component | str]:
@@ -173,7 +175,7 @@ def _facts(circuit: Circuit) -> list[Component | str]:
     facts = circuit.facts
     over = "summed over positions" if facts["aggregation"] == "sum" else "per position"
     parts: list[Component | str] = [
-        f"{facts['method']}, {over} · |effect| > {facts['node_threshold']:g}"
+        f"{facts['method']}, {over} · |effect| > {written(facts['node_threshold'], 'g')}"
     ]
     for name, key, form in (
         ("faithfulness", "faithfulness", ".2f"),
@@ -181,7 +183,7 @@ def _facts(circuit: Circuit) -> list[Component | str]:
         ("total effect", "total_effect", "+.2f"),
     ):
         if facts[key] is not None:
-            parts += [" · ", term(name), f" {facts[key]:{form}}".replace("-", "−")]
+            parts += [" · ", term(name), f" {written(facts[key], form)}"]
     return parts
 
 
@@ -219,7 +221,10 @@ def _groups(visit: Visit[CircuitState], circuit: Circuit, groups: list[Group]) -
                         clip(visible(group.name), graph.LONGEST_NAME),
                         href=visit.href(node=f"group.{place}"),
                     ),
-                    html.Span(f"{len(group.members)} nodes · {summed:+.2f}", className="quiet"),
+                    html.Span(
+                        f"{len(group.members)} nodes · {written(summed, '+.2f')}",
+                        className="quiet",
+                    ),
                     dcc.Link("ungroup", href=visit.href(groups=left, node="", pinned="")),
                 ]
             )
@@ -236,42 +241,6 @@ def _groups(visit: Visit[CircuitState], circuit: Circuit, groups: list[Group]) -
         html.Ul(rows, className="groups") if rows else html.P("None yet.", className="quiet"),
         circuits.loader(),
         aside=tools if groups else None,
-    )
-
-
-def _pair(visit: Visit[CircuitState], drawn: list[Circuit]) -> Component | None:
-    """Nodes of two circuits with their effects in both."""
-    if len(drawn) < 2:
-        return None
-    one, two = (circuit.facts for circuit in drawn)
-    rows = visit.data.ask(
-        "circuit_pair",
-        study=visit.study,
-        task=one["task"],
-        circuit=one["circuit"],
-        other_task=two["task"],
-        other=two["circuit"],
-    )
-    both = rows.filter(pl.col("one").is_not_null() & pl.col("two").is_not_null()).height
-    columns = [
-        Column("site", "site", term="site", width=110),
-        Column("feature", "feature", width=90),
-        Column("one", clip(one["circuit"], 40), "+.3f"),
-        Column("two", clip(two["circuit"], 40), "+.3f"),
-        Column("difference", "difference", "+.3f"),
-        Column("label", "label"),
-    ]
-    shown = rows.with_columns(
-        (pl.col("two").fill_null(0) - pl.col("one").fill_null(0)).alias("difference"),
-        pl.when(pl.col("feature") < 0)
-        .then(pl.lit("error"))
-        .otherwise(pl.col("feature").cast(pl.String))
-        .alias("feature"),
-    )
-    return layout.panel(
-        f"{both:,} features and error nodes in both, of {rows.height:,} in either",
-        table("circuit-pair", shown, columns, most_rows=12),
-        aside="effects summed over positions",
     )
 
 

@@ -16,6 +16,7 @@ from dashboards.components.marks import drawn, term
 from dashboards.components.palette import NEGATIVE, POSITIVE
 from dashboards.components.strips import strip
 from dashboards.graph import METRIC, Circuit, Group
+from dashboards.numbers import written
 from dashboards.page import Visit
 from dashboards.text import clip, token, visible
 
@@ -86,9 +87,9 @@ def _facts(visit: Visit[Any], circuit: Circuit, row: dict[str, Any]) -> Componen
     known = _known(visit, circuit, row)
     share = abs(row["effect"]) / float(circuit.nodes["effect"].abs().sum())
     pairs: list[tuple[Any, Any]] = [
-        (term("effect"), f"{row['effect']:+.3f}"),
+        (term("effect"), written(row["effect"], "+.3f")),
         *_interval(known),
-        ("share of Σ|effect|", f"{share:.1%}"),
+        ("share of Σ|effect|", written(share, ".1%")),
     ]
     for name, value, form in (
         ("share above", known["share_above"], ".0%"),
@@ -96,9 +97,9 @@ def _facts(visit: Visit[Any], circuit: Circuit, row: dict[str, Any]) -> Componen
         ("density", known["density"], ".3%"),
     ):
         if value is not None:
-            pairs.append((term(name), format(value, form)))
+            pairs.append((term(name), written(value, form)))
     if known["max_activation"] is not None:
-        pairs.append(("largest activation", f"{known['max_activation']:.2f}"))
+        pairs.append(("largest activation", written(known["max_activation"], ".2f")))
     if known["label"]:
         pairs.append(("label", clip(visible(known["label"]), 200)))
     return layout.facts(pairs)
@@ -108,7 +109,8 @@ def _interval(known: dict[str, Any]) -> list[tuple[str, str]]:
     """The bootstrap's interval, where it is known."""
     if known["low"] is None:
         return []
-    return [("5 to 95 %", f"{known['low']:+.3f} to {known['high']:+.3f}")]
+    low, high = (written(known[end], "+.3f") for end in ("low", "high"))
+    return [("5 to 95 %", f"{low} to {high}")]
 
 
 def _known(visit: Visit[Any], circuit: Circuit, row: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +156,8 @@ def _feature(visit: Visit[Any], row: dict[str, Any]) -> list[Component]:
 
 def _tokens(rows: pl.DataFrame, colour: str) -> Component:
     shown = [
-        [token(text), f"{logit:+.2f}"] for text, logit in rows.select("token", "logit").iter_rows()
+        [token(text), written(logit, "+.2f")]
+        for text, logit in rows.select("token", "logit").iter_rows()
     ]
     return drawn("tokenlist", {"tokens": shown, "colour": colour})
 

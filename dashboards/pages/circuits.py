@@ -54,7 +54,7 @@ def show(visit: Visit[CircuitsState]) -> Component:
             ),
             layout.panel(
                 [f"{rows.height:,} circuits"],
-                table("circuit-table", _linked(visit, rows), COLUMNS),
+                table("circuit-table", _linked(visit, rows), COLUMNS, visit=visit),
                 aside=layout.download("CSV", visit.file("circuits.csv")),
             ),
             layout.panel(
@@ -120,7 +120,7 @@ def _chart(rows: pl.DataFrame) -> Component:
         height=260,
         showlegend=True,
         xaxis={"title": "nodes"},
-        yaxis={"tickformat": ".1f"},
+        yaxis={"tickformat": ".2f"},
     )
 
 

@@ -18,7 +18,9 @@ from dashboards.components.files import csv
 from dashboards.components.marks import term
 from dashboards.components.palette import POSITIVE, SERIES, faint
 from dashboards.components.tables import Column, table
+from dashboards.numbers import written
 from dashboards.page import Download, Page, PageState, Visit
+from dashboards.pages.clusters_state import number
 from dashboards.text import clip, plotly, visible
 
 Measure = Literal["ari", "nmi", "purity", "silhouette"]
@@ -164,7 +166,7 @@ def _table(visit: Visit[ClusteringsState], runs: pl.DataFrame) -> Component:
         Column("last_ari", "ARI last", ".3f", term="last position", width=82),
         Column("seconds", "time", ".1f", "s", width=60),
     ]
-    return table("clusterings-table", rows, columns)
+    return table("clusterings-table", rows, columns, visit=visit)
 
 
 def _detail(
@@ -222,7 +224,7 @@ def _fact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3f}"
+        return written(value, ".3f")
     return f"{value:,}" if isinstance(value, int) else str(value) or "–"
 
 
@@ -290,10 +292,10 @@ def _agreement(visit: Visit[ClusteringsState], one: str, two: str) -> Component:
         .to_list()
     )
     ari = found["ari"][0]
-    said = "" if ari is None else f"ARI of the two {ari:.3f} on "
+    said = "" if ari is None else f"ARI of the two {written(ari, '.3f')} on "
     return layout.panel(
         title,
-        _matrix(found, "other_cluster", others, [str(other) for other in others]),
+        _matrix(found, "other_cluster", others, [number(other) for other in others]),
         aside=[
             f"{said}{found['shared'][0]:,} contexts in common; share of the first's cluster, "
             "the second's ordered to match"
@@ -336,7 +338,7 @@ def _matrix(found: pl.DataFrame, key: str, columns: Sequence[Any], names: list[s
         },
         yaxis={
             "tickvals": list(range(len(clusters))),
-            "ticktext": [f"#{c}" for c in clusters],
+            "ticktext": [number(c) for c in clusters],
             "autorange": "reversed",
             "showgrid": False,
             "title": "cluster",
@@ -345,7 +347,7 @@ def _matrix(found: pl.DataFrame, key: str, columns: Sequence[Any], names: list[s
 
 
 def _csv(visit: Visit[ClusteringsState]) -> Download:
-    return csv(_runs(visit))
+    return csv(_runs(visit))._replace(of=visit.study)
 
 
 PAGE = Page(

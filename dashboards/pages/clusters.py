@@ -18,6 +18,7 @@ from dashboards.components.figures import figure
 from dashboards.components.files import csv
 from dashboards.components.marks import drawn, term
 from dashboards.components.palette import NEUTRAL, SERIES
+from dashboards.numbers import written
 from dashboards.page import Download, Page, Visit
 from dashboards.pages.clusters_contexts import contexts_view, tokens_of
 from dashboards.pages.clusters_nodes import features_view, similarity_view
@@ -34,6 +35,7 @@ from dashboards.text import clip, plotly, token, visible
 
 BARS = 10  # answers in the histogram
 MOST_DOWNLOADED = 10_000  # contexts
+OF_CLUSTERING: dict[str, Any] = {"cluster": "", "lasso": "", "page": 0}
 
 
 def show(visit: Visit[ClustersState]) -> Component:
@@ -41,13 +43,6 @@ def show(visit: Visit[ClustersState]) -> Component:
     shown = find(visit)
     if shown is None:
         return empty("clusterings", visit.study)
-    place = {
-        "name": f"{visit.study} {shown.clustering}",
-        "key": "cluster",
-        "value": shown.task,
-        "open": visit.state.cluster != shown.task,
-        "among": [f"{shown.clustering}-{n}" for n in shown.clusters["cluster"].to_list()],
-    }
     view = visit.state.view
     return html.Div(
         [
@@ -55,9 +50,20 @@ def show(visit: Visit[ClustersState]) -> Component:
             layout.columns(_portrait(visit, shown), _map(visit, shown)),
             layout.bar(options(visit, "view", "Show", VIEWS, view)),
             html.Div(SHOW[view](visit, shown), key=view),
-            drawn("place", place, "kept"),
+            drawn("place", _place(visit, shown), "kept"),
         ]
     )
+
+
+def _place(visit: Visit[ClustersState], shown: Shown) -> dict[str, Any]:
+    """Where the reader is, and the names under which the browser keeps that: study and clustering
+    as an address has them. None where the address asks for a cluster that is not there."""
+    studies = [visit.study, ""] if visit.study == visit.data.studies()[0] else [visit.study]
+    names = [f"{study} {name}" for study in studies for name in (shown.clustering, "")]
+    return {
+        "place": {"study": visit.study, "clustering": shown.clustering, "cluster": shown.task},
+        "names": names if visit.state.cluster in ("", shown.task) else [],
+    }
 
 
 SHOW: Mapping[str, Callable[[Visit[ClustersState], Shown], list[Component]]] = {
@@ -78,12 +84,14 @@ def _controls(visit: Visit[ClustersState], shown: Shown) -> Component:
             return None
         return visit.href(cluster=f"{shown.clustering}-{ranked[place]}", page=0, lasso="")
 
+    runs = shown.runs["clustering"].to_list()
+    resets = " ".join(OF_CLUSTERING)
     file = dcc.Link("Open a cluster file", href=visit.to("cluster-file"), className="beside")
     return html.Div(
         [
             layout.bar(
-                choice("clustering", "Run", shown.runs["clustering"].to_list(), shown.clustering),
-                options(visit, "clustering", "k", shown.sizes, shown.clustering),
+                choice("clustering", "Run", runs, shown.clustering, resets=resets),
+                options(visit, "clustering", "k", shown.sizes, shown.clustering, **OF_CLUSTERING),
                 choice("rank", "Ranked by", RANKS, visit.state.rank, wide=False),
                 file,
             ),
@@ -108,10 +116,10 @@ def _portrait(visit: Visit[ClustersState], shown: Shown) -> Component:
     known = f"{rule}, {row['purity']:.0%} of the known" if rule and row["purity"] else "unknown"
     pairs = [
         (term("context", "contexts"), f"{row['size']:,} ({row['share']:.1%} of the clustering)"),
-        (term("loss", "mean loss"), _quantity(row["mean_loss"], ".4f", "nats")),
-        (term("answer entropy"), _quantity(row["answer_entropy"], ".3f", "nats")),
+        (term("loss", "mean loss"), written(row["mean_loss"], ".4f", "nats")),
+        (term("answer entropy"), written(row["answer_entropy"], ".3f", "nats")),
         (term("skill", "commonest rule"), known),
-        (term("silhouette"), _quantity(row["silhouette"], ".3f")),
+        (term("silhouette"), written(row["silhouette"], ".3f")),
         (term("circuit"), _circuits(visit, shown, row)),
     ]
     files = html.Span(
@@ -131,10 +139,6 @@ def _portrait(visit: Visit[ClustersState], shown: Shown) -> Component:
     )
 
 
-def _quantity(value: float | None, form: str, unit: str = "") -> str:
-    return "–" if value is None else f"{value:{form}} {unit}".rstrip()
-
-
 def _circuits(
     visit: Visit[ClustersState], shown: Shown, row: Mapping[str, Any]
 ) -> list[Component | str]:
@@ -147,7 +151,7 @@ def _circuits(
     for name in row["circuits"][:4]:
         links += [dcc.Link(visible(clip(name, 60)), href=visit.to("circuit", circuit=name)), " "]
     if row["interestingness"] is not None:
-        links += [term("interestingness"), f" {row['interestingness']:.2f}"]
+        links += [term("interestingness"), f" {written(row['interestingness'], '.2f')}"]
     return links
 
 
@@ -231,12 +235,21 @@ def _json(visit: Visit[ClustersState]) -> Download:
         for row in members.iter_rows(named=True)
         if row["context_id"] in tokens
     }
-    return Download(json.dumps(contexts), "application/json")
+    return Download(json.dumps(contexts), "application/json", _listed(shown))
+
+
+def _listed(shown: Shown | None) -> str:
+    """What the contexts that are listed are of."""
+    if shown is None:
+        return ""
+    return f"{shown.clustering}-lasso" if shown.polygon else shown.task
 
 
 def _csv(visit: Visit[ClustersState]) -> Download:
     shown = find(visit)
-    return csv(pl.DataFrame() if shown is None else shown.ranked)
+    if shown is None:
+        return csv(pl.DataFrame())
+    return csv(shown.ranked)._replace(of=shown.clustering)
 
 
 PAGE = Page(

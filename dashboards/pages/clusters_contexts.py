@@ -15,6 +15,7 @@ from dash.development.base_component import Component
 from dashboards.components import layout
 from dashboards.components.controls import options, toggle
 from dashboards.components.marks import drawn
+from dashboards.numbers import written
 from dashboards.page import Visit
 from dashboards.pages.clusters_state import ORDERS, WIDTHS, ClustersState, Shown, number
 from dashboards.state import address
@@ -93,14 +94,14 @@ def _context(
 ) -> dict[str, Any]:
     """A context as assets/contexts.js draws it: what is said of it, and its text."""
     text = tokens.get(row["context_id"], [row["answer"]])
-    first = max(0, row["pos"] - int(visit.state.width))
-    document = visit.to("losses", by="document", document=row["doc_id"], first=first)
+    document = visit.to("losses", by="document", document=row["doc_id"], pos=row["pos"])
     known = row["rule"] or row["subset"] or ""
-    given = f"Of the answer, given the document. Given its window: {_nats(row['context_loss'])}"
+    windowed = written(row["context_loss"], ".4f", "nats")
+    given = f"Of the answer, given the document. Given its window: {windowed}"
     said = [
         {"text": f"document {row['doc_id']:,}", "href": document},
         {"text": f"position {row['pos']:,}"},
-        {"text": _nats(row["loss"]), "tip": given},
+        {"text": written(row["loss"], ".4f", "nats"), "tip": given},
         {"text": visible(clip(known, 60))},
     ]
     if shown.polygon:
@@ -113,7 +114,3 @@ def _context(
         "marked": [len(text) - 1],
         "breaks": visit.state.breaks,
     }
-
-
-def _nats(loss: float | None) -> str:
-    return "–" if loss is None else f"{loss:.4f} nats"

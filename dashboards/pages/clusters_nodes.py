@@ -48,7 +48,7 @@ def features_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
     return [
         layout.panel(
             f"Features that tell cluster {number(shown.cluster)} from the others",
-            table("cluster-features", rows, columns),
+            table("cluster-features", rows, columns, visit=visit),
             aside=["by the ", term("difference"), " of mean |effect|"],
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import polars as pl
@@ -17,6 +18,7 @@ from dashboards.components.files import csv
 from dashboards.components.marks import term
 from dashboards.components.palette import faint, series
 from dashboards.components.tables import Column, table
+from dashboards.numbers import nats
 from dashboards.page import Download, Page, PageState, Visit
 from dashboards.text import plotly
 
@@ -59,7 +61,7 @@ def show(visit: Visit[DictionariesState]) -> Component:
             ),
             layout.panel(
                 "All figures",
-                _table(rows),
+                _table(visit, rows),
                 aside=layout.download("CSV", visit.file("dictionaries.csv")),
             ),
         ]
@@ -99,7 +101,7 @@ def _chart(rows: pl.DataFrame, measure: str, number: str) -> Component:
     )
 
 
-def _table(rows: pl.DataFrame) -> Component:
+def _table(visit: Visit[DictionariesState], rows: pl.DataFrame) -> Component:
     columns = [
         Column("site", "site", term="site", width=96),
         Column("study", "study"),
@@ -108,17 +110,23 @@ def _table(rows: pl.DataFrame) -> Component:
         Column("n_features", "features", ",d", term="feature"),
         Column("l0", "L0", ".1f", term="L0"),
         Column("fve", "explained", ".2%", term="explained"),
-        Column("loss_increase", "loss increase", "+.4f", "nats", term="loss increase"),
+        Column(
+            "loss_increase",
+            "loss increase",
+            partial(nats, sign="+"),
+            "nats",
+            term="loss increase",
+        ),
         Column("loss_recovered", "loss recovered", ".2%", term="loss recovered"),
         Column("dead_fraction", "dead", ".2%", term="dead"),
         Column("n_tokens", "measured on", ",d", "tokens"),
         Column("source", "source"),
     ]
-    return table("dictionary-table", rows, columns, most_rows=24)
+    return table("dictionary-table", rows, columns, visit=visit, most_rows=24)
 
 
 def _csv(visit: Visit[DictionariesState]) -> Download:
-    return csv(_rows(visit))
+    return csv(_rows(visit))._replace(of="" if visit.state.across else visit.study)
 
 
 PAGE = Page(

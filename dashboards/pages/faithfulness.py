@@ -73,7 +73,7 @@ def show(visit: Visit[FaithfulnessState]) -> Component:
             ),
             layout.panel(
                 f"Figures of {task}",
-                _figures(rows),
+                _figures(visit, rows),
                 aside=layout.download("CSV", visit.file("faithfulness.csv")),
             ),
         ]
@@ -103,7 +103,7 @@ def _chosen(
     return rows, controls
 
 
-def _figures(rows: pl.DataFrame) -> Component:
+def _figures(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
     shown = rows.with_columns(
         pl.col("unit").replace(UNIT_NAMES),
         pl.when(selection="threshold").then(pl.lit("threshold")).otherwise(pl.lit("number")),
@@ -114,14 +114,14 @@ def _figures(rows: pl.DataFrame) -> Component:
         Column("value", "value", ",.4~f"),
         Column("n_nodes", "kept", ",d", "nodes", term="node"),
         Column("n_error_nodes", "error nodes", ",d", term="error node"),
-        Column("faithfulness", "faithfulness", ".1%", term="faithfulness"),
-        Column("faithfulness_low", "low", ".1%"),
-        Column("faithfulness_high", "high", ".1%"),
-        Column("completeness", "completeness", ".1%", term="completeness"),
+        Column("faithfulness", "faithfulness", ".2f", term="faithfulness"),
+        Column("faithfulness_low", "low", ".2f"),
+        Column("faithfulness_high", "high", ".2f"),
+        Column("completeness", "completeness", ".2f", term="completeness"),
         Column("f_circuit", "F circuit", ".3f", "metric"),
         Column("f_model", "F model", ".3f", "metric"),
     ]
-    return table("faithfulness-figures", shown, columns)
+    return table("faithfulness-figures", shown, columns, visit=visit)
 
 
 def _every(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
@@ -150,17 +150,18 @@ def _every(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
         Column("task", "task", width=170),
         Column("accuracy", "accuracy", ".0%", term="accuracy", width=100),
         Column("n_nodes", "nodes", ",d", term="node threshold", width=80),
-        Column("faithfulness", "faithfulness", ".0%", term="faithfulness", width=112, shade=True),
-        Column("completeness", "completeness", ".0%", term="completeness", width=120),
-        *(Column(f"n{size}", f"{size:,}", ".0%", shade=True) for size in sizes),
+        Column("faithfulness", "faithfulness", ".2f", term="faithfulness", width=112, shade=True),
+        Column("completeness", "completeness", ".2f", term="completeness", width=120),
+        *(Column(f"n{size}", f"{size:,}", ".2f", shade=True) for size in sizes),
     ]
-    return table("faithfulness-tasks", found, columns)
+    return table("faithfulness-tasks", found, columns, visit=visit)
 
 
 def _csv(visit: Visit[FaithfulnessState]) -> Download:
     every = visit.data.ask("faithfulness_by_task", study=visit.study)
     tasks = every["task"].unique().sort().to_list()
-    return csv(_chosen(visit, tasks)[0] if tasks else every)
+    rows = _chosen(visit, tasks)[0] if tasks else every
+    return csv(rows)._replace(of=visit.state.task)
 
 
 PAGE = Page(

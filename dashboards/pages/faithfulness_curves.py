@@ -10,6 +10,7 @@ from dash.development.base_component import Component
 
 from dashboards.components.figures import Trace, figure
 from dashboards.components.palette import NEUTRAL, UNITS, faint
+from dashboards.numbers import written
 
 UNIT_NAMES = {"feature": "features", "neuron": "neurons", "random": "random features"}
 HEIGHT = 340  # px
@@ -42,7 +43,7 @@ def curves(measure: str, rows: pl.DataFrame) -> Component:
             "showgrid": False,
             "tickangle": 0,
         },
-        yaxis={"tickformat": ".0%"},
+        yaxis={"tickformat": ".2f"},
         legend={"traceorder": "reversed", "y": 1.08},
         shapes=[_line(yref="y", y0=full, y1=full, xref="paper", x0=0, x1=1), *lines],
         annotations=notes,
@@ -64,8 +65,8 @@ def _curve(measure: str, unit: str, rows: pl.DataFrame, zero: float) -> list[Tra
         return []
     x = [n or zero for n in rows["n_nodes"]]
     low, high = rows[f"{measure}_low"], rows[f"{measure}_high"]
-    told = rows.select("n_nodes", f"{measure}_low", f"{measure}_high", "seeds").rows()
-    spread = "<br>%{customdata[1]:.1%} to %{customdata[2]:.1%}"
+    measures = rows.select(measure, f"{measure}_low", f"{measure}_high").rows()
+    told = [[written(value, ".2f") for value in row] for row in measures]
     line = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -75,8 +76,9 @@ def _curve(measure: str, unit: str, rows: pl.DataFrame, zero: float) -> list[Tra
         "customdata": told,
         "line": {"color": UNITS[unit], "width": 2},
         "marker": {"color": UNITS[unit], "size": 6},
-        "hovertemplate": f"<b>%{{y:.1%}}</b> {measure}{spread}<br>%{{customdata[0]:,d}} nodes"
-        f"<extra>{UNIT_NAMES[unit]}</extra>",
+        "text": [f"{nodes:,} nodes" for nodes in rows["n_nodes"]],
+        "hovertemplate": f"<b>%{{customdata[0]}}</b> {measure}<br>%{{customdata[1]}} to "
+        f"%{{customdata[2]}}<br>%{{text}}<extra>{UNIT_NAMES[unit]}</extra>",
     }
     if low.equals(high, null_equal=True) or low.has_nulls():
         return [line]
@@ -108,13 +110,14 @@ def _circuit(measure: str, rows: pl.DataFrame) -> list[Trace]:
             "x": own["n_nodes"].to_list(),
             "y": own[measure].to_list(),
             "customdata": own["value"].to_list(),
+            "text": [written(value, ".2f") for value in own[measure]],
             "marker": {
                 "symbol": "diamond-open",
                 "size": 11,
                 "color": UNITS["feature"],
                 "line": {"width": 2},
             },
-            "hovertemplate": f"<b>%{{y:.1%}}</b> {measure}<br>%{{x:,d}} nodes above "
+            "hovertemplate": f"<b>%{{text}}</b> {measure}<br>%{{x:,d}} nodes above "
             "%{customdata}<extra>circuit</extra>",
         }
     ]

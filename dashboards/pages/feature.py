@@ -18,6 +18,7 @@ from dashboards.components.listing import Column, Share, listing
 from dashboards.components.marks import term
 from dashboards.components.palette import NEGATIVE, POSITIVE, faint
 from dashboards.components.palette import site as colour_of
+from dashboards.numbers import written
 from dashboards.page import Download, Page, PageState, Visit
 from dashboards.pages import feature_examples, feature_labels, feature_relations
 from dashboards.text import clip, token, visible
@@ -153,7 +154,7 @@ def _tokens(visit: Visit[FeatureState]) -> Component:
             name,
             [Column(name, wide=True), Column("", "logits × σ", number=True)],
             [
-                [token(text), Share(f"{logit:+.2f}", abs(logit) / most, faint(colour, 0.3))]
+                [token(text), Share(written(logit, "+.2f"), abs(logit) / most, faint(colour, 0.3))]
                 for text, logit in _of_sign(rows, sign)
             ],
         )
@@ -174,7 +175,8 @@ def _csv(visit: Visit[FeatureState]) -> Download:
     visit.choose("site", sites["site"].to_list())
     if sites.height:
         _found(visit)
-    return csv(feature_examples.texts(visit))
+    name = f"{visit.state.site}-{visit.state.feature}"
+    return csv(feature_examples.texts(visit))._replace(of=name)
 
 
 PAGE = Page(

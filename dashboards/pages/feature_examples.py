@@ -18,6 +18,7 @@ from dashboards.components.empty import empty
 from dashboards.components.marks import drawn, term
 from dashboards.components.palette import NEGATIVE, POSITIVE, faint
 from dashboards.components.palette import site as colour_of
+from dashboards.numbers import nats
 from dashboards.page import Visit
 from dashboards.text import token
 
@@ -143,7 +144,7 @@ def _example(
     return {
         "value": f"{row['activation']:.2f}",
         "place": f"{doc_id} @ {pos}",
-        "href": visit.to("losses", by="document", document=doc_id),
+        "href": visit.to("losses", by="document", document=doc_id, pos=pos),
         "strip": strips.data(
             tokens,
             background=[_ground(scale, values.get(place)) for place in places],
@@ -175,7 +176,7 @@ def _tip(text: str, activation: float | None, effect: float | None) -> str:
     if activation is None:
         return f"{token(text)}\nnot active"
     said = f"{token(text)}\nactivation {activation:.3f}"
-    return said if effect is None else f"{said}\nloss effect {effect:+.4f} nats"
+    return said if effect is None else f"{said}\nloss effect {nats(effect, sign='+', unit='nats')}"
 
 
 def _legend(scale: _Scale) -> Component:

@@ -14,6 +14,7 @@ from dashboards.components.listing import Cell, Column, Link, Share, listing
 from dashboards.components.marks import term
 from dashboards.components.palette import NEGATIVE, POSITIVE, faint
 from dashboards.components.palette import site as colour_of
+from dashboards.numbers import written
 from dashboards.page import Visit
 
 MOST = 12  # clusters, and circuits
@@ -60,7 +61,7 @@ def _neighbours(visit: Visit[Any], rows: pl.DataFrame, name: str, unit: str) -> 
 
 
 def _value(row: dict[str, Any]) -> str:
-    return f"{row['value']:.1%}" if row["kind"] == "coactive" else f"{row['value']:+.3f}"
+    return written(row["value"], ".1%" if row["kind"] == "coactive" else "+.3f")
 
 
 def clusters(visit: Visit[Any]) -> Component:
@@ -111,7 +112,7 @@ def circuits(visit: Visit[Any]) -> Component:
             "all" if row["pos"] is None else str(row["pos"]),
             f"{row['place']:,}",
             f"{row['edges_in']:,}, {row['edges_out']:,}",
-            f"{row['effect']:+.3f}",
+            written(row["effect"], "+.3f"),
             Share(
                 f"{row['share']:.2%}",
                 row["share"] / most,

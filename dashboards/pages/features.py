@@ -111,13 +111,17 @@ def _steps(visit: Visit[FeaturesState], first: int, shown: int, found: int) -> C
 
 def _columns(visit: Visit[FeaturesState]) -> list[Column]:
     return [
-        _sorted(visit, "feature", Column("feature", term="feature")),
+        _sorted(visit, "feature", Column("feature", term="feature", width="124px")),
+        _sorted(
+            visit,
+            "density",
+            Column("density", "of tokens", term="density", number=True, width="84px"),
+        ),
+        Column("activations", "tokens by value", width="122px"),
+        _sorted(visit, "mean", Column("mean", "where on", number=True, width="74px")),
+        _sorted(visit, "max", Column("largest", number=True, width="84px")),
+        Column("raises", "tokens", term="raised", wide=True, width="30%"),
         _sorted(visit, "label", Column("label", wide=True)),
-        _sorted(visit, "density", Column("density", "of tokens", term="density", number=True)),
-        Column("activations", "tokens by value"),
-        _sorted(visit, "mean", Column("mean", "where on", number=True)),
-        _sorted(visit, "max", Column("largest", number=True)),
-        Column("raises", "tokens", term="raised", wide=True),
     ]
 
 
@@ -136,12 +140,12 @@ def _row(visit: Visit[Any], row: dict[str, Any]) -> Sequence[Cell]:
     name = f"{row['site']}/{row['feature']}"
     return [
         Link(name, visit.to("feature", site=row["site"], feature=row["feature"])),
-        row["label"] or "",
         f"{row['density']:.3%}" if row["density"] else "dead",
         _spark(row),
         "–" if row["mean_activation"] is None else f"{row['mean_activation']:.2f}",
         f"{row['max_activation']:.2f}",
         "  ".join(token(text) for text in row["raised"] or []),
+        row["label"] or "",
     ]
 
 
@@ -155,7 +159,7 @@ def _spark(row: dict[str, Any]) -> Cell:
 
 
 def _csv(visit: Visit[FeaturesState]) -> Download:
-    return csv(_asked(visit, 0, MOST_ROWS).drop("found"))
+    return csv(_asked(visit, 0, MOST_ROWS).drop("found"))._replace(of=visit.state.site)
 
 
 PAGE = Page(

@@ -37,6 +37,7 @@ class LossesState(PageState):
     subset: str = ""  # of the documents listed; empty: all
     document: int | None = None  # the first listed
     first: int = 0  # position from which a document is shown
+    pos: int | None = None  # of a token that is marked, in whose part the document is shown
     colour: Literal["loss", "entropy", "rank"] = "loss"
 
 

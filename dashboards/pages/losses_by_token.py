@@ -14,6 +14,7 @@ from dashboards.components.files import csv
 from dashboards.components.marks import term
 from dashboards.components.palette import NEUTRAL, POSITIVE, faint
 from dashboards.components.tables import Column, table
+from dashboards.numbers import first_of, nats
 from dashboards.page import Download, Visit
 from dashboards.text import token
 
@@ -35,7 +36,6 @@ def by_position(visit: Visit[Any]) -> list[Component]:
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
-    told = rows.select("tokens", "last_pos").rows()
     lines = [
         {
             "type": "scatter",
@@ -43,10 +43,13 @@ def by_position(visit: Visit[Any]) -> list[Component]:
             "name": name,
             "x": x,
             "y": rows[field].to_list(),
-            "customdata": told,
+            "customdata": [
+                (nats(value, unit="nats"), last, tokens)
+                for value, last, tokens in rows.select(field, "last_pos", "tokens").rows()
+            ],
             "line": {"color": colour, "width": 2, "dash": dash},
-            "hovertemplate": f"{name} <b>%{{y:.3f}}</b> nats<br>positions %{{x}} to "
-            "%{customdata[1]}, %{customdata[0]:,d} tokens<extra></extra>",
+            "hovertemplate": f"{name} <b>%{{customdata[0]}}</b><br>positions %{{x}} to "
+            "%{customdata[1]}, %{customdata[2]:,d} tokens<extra></extra>",
         }
         for field, name, colour, dash in (
             ("mean_loss", "mean", POSITIVE, "solid"),
@@ -59,22 +62,24 @@ def by_position(visit: Visit[Any]) -> list[Component]:
         [band, *lines],
         height=420,
         xaxis={"title": "position in the document [tokens]", "showgrid": False},
-        yaxis={"title": "nats", "rangemode": "tozero"},
+        yaxis={"title": "loss [nats]", "rangemode": "tozero"},
     )
     return [layout.panel([term("loss", "Loss"), " by position"], chart)]
 
 
 def by_token(visit: Visit[Any]) -> list[Component]:
     """The vocabulary, in one of three orders."""
-    rows = _tokens(visit).with_columns(pl.Series("token", _texts(_tokens(visit)), dtype=pl.String))
+    rows = _tokens(visit)
+    found = rows["found"][0] if rows.height else 0
+    rows = rows.with_columns(pl.Series("token", _texts(rows), dtype=pl.String))
     columns = [
         Column("token", "token", width=220),
         Column("token_id", "id", "d"),
         Column("predictions", "predicted", ",d", "times"),
-        Column("mean_loss", "mean loss", ".3f", "nats", term="loss"),
-        Column("mean_entropy", "entropy", ".3f", "nats", term="entropy"),
+        Column("mean_loss", "mean loss", nats, "nats", term="loss"),
+        Column("mean_entropy", "entropy", nats, "nats", term="entropy"),
         Column("top_share", "top choice", ".1%", term="top choice"),
-        Column("cost", "share of all loss", ".2%"),
+        Column("cost", "share of all loss", ".2p"),
     ]
     return [
         layout.bar(
@@ -83,9 +88,9 @@ def by_token(visit: Visit[Any]) -> list[Component]:
         ),
         layout.panel(
             "Tokens of the vocabulary",
-            table("loss-tokens", rows, columns, most_rows=20),
+            table("loss-tokens", rows, columns, visit=visit, most_rows=20),
             aside=[
-                f"{rows.height:,} of at most 500 · ",
+                f"{first_of(rows.height, found)} · ",
                 layout.download("CSV", visit.file("tokens.csv")),
             ],
         ),
@@ -94,7 +99,7 @@ def by_token(visit: Visit[Any]) -> list[Component]:
 
 def as_csv(visit: Visit[Any]) -> Download:
     """The tokens shown."""
-    return csv(_tokens(visit))
+    return csv(_tokens(visit).drop("found"))._replace(of=_order(visit))
 
 
 def _order(visit: Visit[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -15,12 +16,13 @@ from dashboards.components.files import csv
 from dashboards.components.palette import NEGATIVE, SITES, faint
 from dashboards.components.strips import strip
 from dashboards.components.tables import Column, table
+from dashboards.numbers import first_of, nats
 from dashboards.page import Download, Visit
 from dashboards.text import clip, visible
 
 MOST = 2_000  # tokens shown at once
 ORDERS = {"first": "as they come", "hardest": "hardest", "easiest": "easiest"}
-OF_DOCUMENT = "document first"  # keys of the address that belong to one document
+OF_DOCUMENT = "document first pos"  # keys of the address that belong to one document
 PER_SHARD = 1_000_000  # doc_id = shard ordinal × this + row
 
 
@@ -46,6 +48,7 @@ def by_document(visit: Visit[Any]) -> list[Component]:
     subset = visit.choose("subset", ["", *subsets])
     order = visit.state.order if visit.state.order in ORDERS else "hardest"
     listed = visit.data.ask("documents_by_loss", study=visit.study, subset=subset, order=order)
+    found = listed["found"][0] if listed.height else 0
     ids = listed["doc_id"].to_list()
     chosen = visit.state.document if visit.state.document is not None else next(iter(ids), None)
     return [
@@ -57,30 +60,33 @@ def by_document(visit: Visit[Any]) -> list[Component]:
                 subset,
                 resets=OF_DOCUMENT,
             ),
-            options(visit, "order", "Order", ORDERS, order, document=None, first=0),
+            options(visit, "order", "Order", ORDERS, order, document=None, first=0, pos=None),
             words(
                 "document",
                 "Document",
                 "" if chosen is None else str(chosen),
                 "its doc_id",
-                resets="first",
+                resets="first pos",
             ),
             _steps(visit, ids, chosen),
         ),
         html.Div(_document(visit, chosen)),
-        layout.panel("Documents", _list(visit, listed), aside=f"{listed.height} of at most 200"),
+        layout.panel("Documents", _list(visit, listed), aside=first_of(listed.height, found)),
     ]
 
 
 def as_csv(visit: Visit[Any]) -> Download:
     """The tokens of the document, all of them."""
-    return csv(_tokens(visit, visit.state.document or 0, 0, 100_000))
+    doc_id = visit.state.document or 0
+    return csv(_tokens(visit, doc_id, 0, 100_000))._replace(of=str(doc_id))
 
 
 def _steps(visit: Visit[Any], ids: list[int], chosen: int | None) -> Component:
     place = ids.index(chosen) if chosen in ids else -1
     around = [ids[i] if 0 <= i < len(ids) else None for i in (place - 1, place + 1)]
-    previous, following = (None if i is None else visit.href(document=i, first=0) for i in around)
+    previous, following = (
+        None if i is None else visit.href(document=i, first=0, pos=None) for i in around
+    )
     return stepper(previous, following, f"{place + 1 or '–'} of {len(ids)}")
 
 
@@ -90,17 +96,18 @@ def _document(visit: Visit[Any], doc_id: int | None) -> Component | None:
         return None
     known = visit.data.ask("document", study=visit.study, shard=_shard(doc_id), doc_id=doc_id)
     if known.is_empty():
-        visit.notes.append(f"There is no document {doc_id:,} in {visit.study}.")
+        visit.notes.append(f"There is no document {doc_id} in {visit.study}.")
         return None
     (about,) = known.to_dicts()
-    first = max(0, visit.state.first // MOST * MOST)
+    marked = _marked(visit, about["tokens"])
+    first = max(0, (visit.state.first if marked is None else marked) // MOST * MOST)
     rows = _tokens(visit, doc_id, first, MOST)
     mean = rows["loss"].mean()
     said = [
-        clip(visible(about["subset"]), 60),
+        clip(visible(about["subset"] or ""), 60),
         f"{about['tokens']:,} tokens",
         f"{about['n_chars']:,} characters",
-        f"{mean:.3f} nats a token" if isinstance(mean, float) else "",
+        f"{nats(mean, unit='nats')} a token" if isinstance(mean, float) else "",
         "" if about["duplicate_of"] is None else f"same text as {about['duplicate_of']}",
     ]
     return layout.panel(
@@ -113,9 +120,18 @@ def _document(visit: Visit[Any], doc_id: int | None) -> Component | None:
             ],
             className="about",
         ),
-        _strip(rows, SHADES[visit.state.colour]),
+        _strip(rows, SHADES[visit.state.colour], doc_id, marked),
         aside=_legend(visit),
     )
+
+
+def _marked(visit: Visit[Any], tokens: int) -> int | None:
+    """Position of the token that the address marks, if the document has it."""
+    pos: int | None = visit.state.pos
+    if pos is None or 0 <= pos < tokens:
+        return pos
+    visit.notes.append(f"The document has no position {pos}: its last is {tokens - 1}.")
+    return None
 
 
 def _parts(visit: Visit[Any], tokens: int, first: int) -> Component | None:
@@ -126,7 +142,7 @@ def _parts(visit: Visit[Any], tokens: int, first: int) -> Component | None:
     links = [
         dcc.Link(
             f"{start:,}–{min(start + MOST, tokens) - 1:,}",
-            href=visit.href(first=start),
+            href=visit.href(first=start, pos=None),
             className="on" if start == first else "",
         )
         for start in starts
@@ -134,14 +150,17 @@ def _parts(visit: Visit[Any], tokens: int, first: int) -> Component | None:
     return html.Div(html.Div(links), className="options")
 
 
-def _strip(rows: pl.DataFrame, shade: Shade) -> Component:
-    """The tokens; ground by the shade's value, underlined where a rule is known."""
+def _strip(rows: pl.DataFrame, shade: Shade, doc_id: int, marked: int | None) -> Component:
+    """The tokens; ground by the shade's value, underlined where a rule is known; the one at the
+    position marked is framed and brought into sight."""
     told = rows.to_dicts()
     return strip(
         rows["token"].to_list(),
         background=[_ground(shade, row[shade.label]) for row in told],
         underline=[SITES["resid"] if row["skill"] else "" for row in told],
         tips=[_told(row) for row in told],
+        marked=[place for place, row in enumerate(told) if row["pos"] == marked],
+        in_sight="" if marked is None else f"{doc_id} {marked}",
     )
 
 
@@ -157,12 +176,13 @@ def _told(row: dict[str, Any]) -> str:
     said = [f"{clip(visible(row['token']), 60)}   at {row['pos']}"]
     if row["loss"] is None:
         return f"{said[0]}\nnot predicted"
-    said.append(f"loss {row['loss']:.3f} nats, rank {row['rank']:,}, entropy {row['entropy']:.3f}")
+    loss, entropy = (nats(row[key], unit="nats") for key in ("loss", "entropy"))
+    said.append(f"loss {loss}, rank {row['rank']:,}, entropy {entropy}")
     if row["skill"]:
         rule = "/".join(clip(visible(part), 60) for part in (row["skill"], row["slot"]) if part)
         said.append(f"rule {rule}")
     if row["surprisal"] is not None:
-        said.append(f"surprisal {row['surprisal']:.3f} nats")
+        said.append(f"surprisal {nats(row['surprisal'], unit='nats')}")
     if row["trigram_seen"]:
         said.append("its trigram occurred before")
     return "\n".join(said)
@@ -192,17 +212,18 @@ def _legend(visit: Visit[Any]) -> Component:
 
 def _list(visit: Visit[Any], listed: pl.DataFrame) -> Component:
     rows = [
-        {**row, "href": visit.href(document=row["doc_id"], first=0)} for row in listed.to_dicts()
+        {**row, "href": visit.href(document=row["doc_id"], first=0, pos=None)}
+        for row in listed.to_dicts()
     ]
     columns = [
         Column("doc_id", "document", width=110),
         Column("subset", "subset", width=140),
-        Column("tokens", "tokens", ",d", width=90),
-        Column("mean_loss", "mean loss", ".3f", "nats", term="loss", width=130),
-        Column("excess", "excess", "+.3f", "nats", term="excess loss", width=120),
+        Column("tokens", "predicted", ",d", "tokens", width=90),
+        Column("mean_loss", "mean loss", nats, "nats", term="loss", width=100),
+        Column("excess", "excess", partial(nats, sign="+"), "nats", term="excess loss", width=110),
         Column("opening", "opening"),
     ]
-    return table("documents", rows, columns, most_rows=12)
+    return table("documents", rows, columns, visit=visit, most_rows=12)
 
 
 def _shard(doc_id: int) -> str:

@@ -38,7 +38,7 @@ def show(visit: Visit[PageState]) -> Component:
                 html.Div([_lane(visit, held, name) for name in LANES], className="flow"),
                 aside=_total(held),
             ),
-            layout.panel("Studies of this lake", _studies(overviews)),
+            layout.panel("Studies of this lake", _studies(visit, overviews)),
         ]
     )
 
@@ -147,7 +147,7 @@ def _total(held: Mapping[str, Holding]) -> str:
     return f"{len(held)} of {len(TABLES)} tables · {amount} · only what passed its checks is here"
 
 
-def _studies(overviews: Sequence[Mapping[str, Any]]) -> Component:
+def _studies(visit: Visit[PageState], overviews: Sequence[Mapping[str, Any]]) -> Component:
     rows = [{**row, "href": address("overview", {"study": row["study"]})} for row in overviews]
     columns = [
         Column("study", "study"),
@@ -162,7 +162,7 @@ def _studies(overviews: Sequence[Mapping[str, Any]]) -> Component:
         Column("contexts", "contexts", ",d", term="context"),
         Column("tasks", "circuits", ",d", term="circuit"),
     ]
-    return table("studies", rows, columns)
+    return table("studies", rows, columns, visit=visit)
 
 
 PAGE = Page(

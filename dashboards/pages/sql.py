@@ -39,6 +39,7 @@ class SqlState(PageState):
 def show(visit: Visit[SqlState]) -> Component:
     """The page."""
     asked = {"sql": statement(visit), "study": visit.study, "longest": LONGEST - 200}
+    asked["file"] = "answer.csv" if visit.state.sql else f"{visit.state.query}.csv"
     return html.Div(
         [
             html.Div(

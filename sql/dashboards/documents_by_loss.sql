@@ -2,7 +2,7 @@
 -- grain: one row per doc_id: the 200 that come first in the order asked for (first, hardest,
 --   easiest), of one subset or, with an empty $subset, of all
 -- columns: subset; tokens predicted; mean_loss in nats; excess: loss less surprisal in nats a token
---   where it is known; opening: the first 160 characters
+--   where it is known; opening: the first 160 characters; found: documents in all
 with chosen as (
     select doc_id, pile_set_name
     from documents
@@ -21,14 +21,14 @@ document_losses as (
     group by doc_id
 ),
 listed as (
-    select *
+    select *, count(*) over () as found
     from document_losses
     order by
         case $order when 'hardest' then -mean_loss when 'easiest' then mean_loss else 0 end,
         doc_id
     limit 200
 )
-select doc_id, subset, tokens, mean_loss, excess, left(text, 160) as opening
+select doc_id, subset, tokens, mean_loss, excess, left(text, 160) as opening, found
 from listed
 join documents using (doc_id)
 where study = $study

@@ -2,7 +2,8 @@
 -- grain: one row per token_id: the 500 that come first in the order asked for (hardest, easiest,
 --   costliest), of those predicted at least $least times
 -- columns: token: its text; predictions: how often it had to be predicted; mean_loss and mean_entropy
---   in nats; cost: its share of all loss; top_share: predictions in which it was the top choice
+--   in nats; cost: its share of all loss; top_share: predictions in which it was the top choice;
+--   found: tokens in all
 with token_losses as (
     select
         token_id,
@@ -16,7 +17,7 @@ with token_losses as (
     group by token_id
 ),
 chosen as (
-    select *
+    select *, count(*) over () as found
     from token_losses
     where predictions >= $least
     order by
@@ -30,7 +31,7 @@ texts as (
     where study = $study and token_id in (select token_id from chosen)
     group by token_id
 )
-select token_id, token, predictions, mean_loss, mean_entropy, cost, top_share
+select token_id, token, predictions, mean_loss, mean_entropy, cost, top_share, found
 from chosen
 left join texts using (token_id)
 order by

@@ -19,9 +19,9 @@ from tests.dashboards.lakes import HOSTILE, fill
 
 
 @contextmanager
-def serving(lake: Lake, *, labels: bool = False) -> Iterator[str]:
+def serving(lake: Lake | Data, *, labels: bool = False) -> Iterator[str]:
     """Address of a dashboard on a lake, on a free port."""
-    server = serve(Data(lake), 0, labels=labels)
+    server = serve(lake if isinstance(lake, Data) else Data(lake), 0, labels=labels)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -15,6 +15,7 @@ from dagster_project.lake.store import Lake
 from dashboards.app import create_app
 from dashboards.components.files import csv
 from dashboards.data import Data
+from dashboards.page import file_name
 from dashboards.pages import PAGES
 from tests.dashboards.circuits import fill_circuits
 from tests.dashboards.clusters import fill_clusters
@@ -76,6 +77,55 @@ def test_no_file_of_a_hostile_study_has_a_formula(
         assert json.loads(text)
     else:
         assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        ("rc.ig.none", "circuit-rc.ig.none.json"),
+        ("", "circuit.json"),
+        ("../..\\", "circuit.json"),
+        ('a b"\r\nX: y', "circuit-a_b_X_y.json"),
+        ("é" * 200 + "x" * 200, "circuit-" + "x" * 79 + ".json"),
+    ],
+)
+def test_a_saved_file_says_what_it_is_of(of: str, name: str) -> None:
+    assert file_name("circuit.json", of) == name
+
+
+def test_files_of_a_cluster_and_a_clustering_are_named_after_them(
+    client: flask.testing.FlaskClient,
+) -> None:
+    query = "study=hostile&clustering=first&cluster=first-1"
+    for name, more, saved in (
+        ("cluster.json", "", "cluster-first-1.json"),
+        ("cluster.json", "&lasso=0,0,3,0,0,3", "cluster-first-lasso.json"),
+        ("clusters.csv", "", "clusters-first.csv"),
+    ):
+        path = f"/download/clusters/{name}?{query}{more}"
+        answer = client.get(path, headers={"Host": "127.0.0.1"})
+        assert answer.headers["Content-Disposition"] == f"attachment; filename={saved}"
+
+
+@pytest.mark.parametrize(
+    ("path", "saved"),
+    [
+        ("losses/losses.csv?by=rule", "losses-by-rule.csv"),
+        ("losses/tokens.csv?order=easiest", "tokens-easiest.csv"),
+        ("losses/document.csv?document=3", "document-3.csv"),
+        ("faithfulness/faithfulness.csv?task=bracket", "faithfulness-bracket.csv"),
+        ("features/features.csv", "features.csv"),
+        ("features/features.csv?site=embed", "features-embed.csv"),
+        ("feature/examples.csv?site=embed&feature=3", "examples-embed-3.csv"),
+        ("dictionaries/dictionaries.csv?across=0", "dictionaries-hostile.csv"),
+        ("clusterings/clusterings.csv", "clusterings-hostile.csv"),
+    ],
+)
+def test_files_are_named_after_what_they_are_of(
+    client: flask.testing.FlaskClient, path: str, saved: str
+) -> None:
+    answer = client.get(f"/download/{path}", headers={"Host": "127.0.0.1"})
+    assert answer.headers["Content-Disposition"] == f"attachment; filename={saved}"
 
 
 def test_files_of_no_page_are_not_found(lake: Lake) -> None:

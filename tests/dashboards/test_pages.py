@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Route, expect
 
 from dashboards.pages import PAGES
 from tests.browser import Visit
@@ -90,6 +90,83 @@ def test_terms_are_explained_to_pointer_and_keyboard(visit: Visit) -> None:
     expect(tip).to_be_hidden()
     page.locator(".panel .term").first.focus()
     expect(tip).to_be_visible()
+
+
+def test_the_order_of_a_table_goes_to_the_address_and_comes_back_from_it(visit: Visit) -> None:
+    page = visit.open("/faithfulness?study=plain&task=bracket")
+    tasks, figures = (page.locator(f"#faithfulness-{name}") for name in ("tasks", "figures"))
+    column = "[role=columnheader][col-id={}]".format
+    sorted_by = "[aria-sort$=ending]"
+
+    def sort(table: Locator, field: str) -> None:
+        table.locator(column(field)).click()
+
+    sort(tasks, "task")
+    sort(tasks, "task")
+    expect(tasks.locator(sorted_by)).to_have_attribute("aria-sort", "descending")
+    expect(tasks.locator("[row-index='0'] [col-id=task]")).to_have_text("bracket")
+    sort(figures, "n_nodes")
+    expect(page).to_have_url(
+        re.compile(r"faithfulness-tasks\.task\.desc%2Cfaithfulness-figures\.n_nodes\.desc$")
+    )
+    figures.locator(column("value")).click(modifiers=["Shift"])  # a second column
+    expect(page).to_have_url(re.compile(r"n_nodes\.desc%2Cfaithfulness-figures\.value\.desc$"))
+    page.reload()
+    expect(figures.locator(sorted_by)).to_have_count(2)
+    expect(tasks.locator(sorted_by)).to_have_attribute("col-id", "task")
+    expect(page.locator(".notes")).to_have_count(0)
+    page.go_back()
+    expect(figures.locator(sorted_by)).to_have_count(1)
+    expect(figures.locator(sorted_by)).to_have_attribute("col-id", "n_nodes")
+    page.go_back()
+    expect(figures.locator(sorted_by)).to_have_count(0)
+    expect(tasks.locator(sorted_by)).to_have_count(1)
+    sort(tasks, "task")  # descending was the last: cleared
+    expect(page).not_to_have_url(re.compile("sort="))
+    expect(tasks.locator(sorted_by)).to_have_count(0)
+
+
+def test_a_column_that_was_widened_stays_so_when_the_table_is_sorted(visit: Visit) -> None:
+    page = visit.open("/dictionaries?study=plain")
+    header = page.locator("#dictionary-table [role=columnheader][col-id=site]")
+    edge = header.locator(".ag-header-cell-resize")
+    edge.hover()
+    page.mouse.down()
+    box = edge.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 60, box["y"] + 5, steps=3)
+    page.mouse.up()
+    width = header.evaluate("e => e.offsetWidth")
+    assert width > 130
+    header.click()
+    expect(page).to_have_url(re.compile("sort="))
+    expect(page.locator("[data-busy]")).to_have_count(0)
+    assert header.evaluate("e => e.offsetWidth") == width
+
+
+def test_nothing_moves_when_dropdowns_come(visit: Visit) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    visit.page.route("**/*async-dropdown*", hold)
+    places = "all => all.map(e => JSON.stringify(e.getBoundingClientRect()))"
+    page = visit.open("/faithfulness?study=plain")
+    parts = page.locator(".top > *, .field, .bar, .panel")
+    expect(page.locator(".panel")).not_to_have_count(0)
+    assert page.locator(".dash-dropdown").count() == 0
+    before = parts.evaluate_all(places)
+    for route in held:
+        route.continue_()
+    expect(page.locator(".dash-dropdown")).not_to_have_count(0)
+    page.unroute("**/*async-dropdown*")
+    assert parts.evaluate_all(places) == before
+    box, text = (page.locator(f".top .dash-dropdown{s}").bounding_box() for s in ("", "-value"))
+    assert box is not None
+    assert text is not None
+    middles = [part["y"] + part["height"] / 2 for part in (box, text)]
+    assert abs(middles[0] - middles[1]) < 1
 
 
 def test_what_does_not_change_stays_where_it_is(visit: Visit) -> None:

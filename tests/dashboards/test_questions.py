@@ -87,17 +87,17 @@ ANSWERS: dict[str, tuple[dict[str, object], str, list[tuple[object, ...]]]] = {
     ),
     "losses_by_token": (
         {"least": 1, "order": "costliest"},
-        "token_id token predictions mean_loss mean_entropy cost top_share",
+        "token_id token predictions mean_loss mean_entropy cost top_share found",
         [
-            (7, "t01", 2, 2.5, 2.5, 5 / 6.0625, 0.5),
-            (9, "t12", 1, 1.0, 0.5, 1 / 6.0625, 1.0),
-            (8, "t02", 1, 0.0625, 1.0, 0.0625 / 6.0625, 0.0),
+            (7, "t01", 2, 2.5, 2.5, 5 / 6.0625, 0.5, 3),
+            (9, "t12", 1, 1.0, 0.5, 1 / 6.0625, 1.0, 3),
+            (8, "t02", 1, 0.0625, 1.0, 0.0625 / 6.0625, 0.0, 3),
         ],
     ),
     "documents_by_loss": (
         {"subset": "", "order": "hardest"},
-        "doc_id subset tokens mean_loss excess opening",
-        [(1, "books", 2, 2.5, 3.0, "x" * 160), (0, "web", 2, 0.53125, 0.0, "the cat")],
+        "doc_id subset tokens mean_loss excess opening found",
+        [(1, "books", 2, 2.5, 3.0, "x" * 160, 2), (0, "web", 2, 0.53125, 0.0, "the cat", 2)],
     ),
     "document": (OF_DOCUMENT, "subset n_chars duplicate_of tokens", [("books", 200, 0, 3)]),
     "document_tokens": (

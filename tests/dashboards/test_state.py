@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.state import PageState, address, parse
+from dashboards.state import PageState, Sort, address, parse
 
 Shape = Literal["round", "square"]
 
@@ -27,9 +27,12 @@ class Some(PageState):
 
 def states() -> st.SearchStrategy[Some]:
     text = st.text(max_size=20)
+    name = st.text("abc_-09", min_size=1, max_size=9)
+    sort = st.builds(Sort, name, name, st.sampled_from(["asc", "desc"]))
     return st.builds(
         Some,
         study=text,
+        sort=st.lists(sort, max_size=3).map(tuple),
         shape=st.sampled_from(["round", "square"]),
         sides=st.integers(-(2**62), 2**62),
         size=st.floats(-1e15, 1e15),
@@ -51,6 +54,14 @@ def test_defaults_are_left_out() -> None:
     assert address("page", Some(sides=3, shown=False)) == "/page?sides=3&shown=0"
 
 
+def test_tables_and_the_columns_that_they_are_sorted_by_are_one_key() -> None:
+    state, notes = parse(Some, "sort=runs.ari.desc,runs.k.asc,tasks.n100.asc")
+    assert notes == []
+    runs, task = Sort("runs", "ari", "desc"), Sort("tasks", "n100", "asc")
+    assert state.sort == (runs, Sort("runs", "k", "asc"), task)
+    assert address("page", Some(sort=(runs, task))) == ("/page?sort=runs.ari.desc%2Ctasks.n100.asc")
+
+
 @pytest.mark.parametrize(
     ("query", "note"),
     [
@@ -62,6 +73,9 @@ def test_defaults_are_left_out() -> None:
         ("shown=yes", "shown must be 0 or 1, not “yes”."),
         ("colour=red", "The address names “colour”, which this page does not have."),
         ("sides=%E2%80%AE1", "sides must be a whole number, not “⟨202E⟩1”."),
+        ("sort=runs.ari", "sort must be table.column.asc or table.column.desc, not “runs.ari”."),
+        ("sort=runs.ari.up", "sort must be table.column.asc"),
+        ("sort=.ari.asc", "sort must be table.column.asc"),
         ("note=" + "x" * 9000, "The address is too long"),
     ],
 )

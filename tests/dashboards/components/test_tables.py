@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
+from dash import html
 from dash.development.base_component import Component
 
+from dagster_project.lake.store import Lake
 from dashboards.components.tables import HEADER, ROW, UNIT, Column, table
+from dashboards.data import Data
+from dashboards.numbers import nats
+from dashboards.page import Page, PageState, Visit
+from dashboards.state import parse
 
 
 def shown(component: Component) -> dict[str, Any]:
@@ -37,7 +43,39 @@ def test_numbers_stand_right_with_their_unit_below_the_name() -> None:
     assert number["headerName"] == "B\n[nats]"
     assert number["headerTooltip"].startswith("−log p")
     height = f"{HEADER + UNIT + 16 * ROW + 4}px"
-    assert box.to_plotly_json()["props"]["style"]["height"] == height
+    assert box.to_plotly_json()["props"]["style"]["minHeight"] == height
+
+
+def visit_of(root: Lake, query: str) -> Visit[PageState]:
+    state, _ = parse(PageState, query)
+    return Visit(Page("p", "P", "?", PageState, lambda _: html.Div()), state, Data(root))
+
+
+def test_a_table_is_sorted_as_the_address_says(root: Lake) -> None:
+    columns = [Column("a", "A"), Column("b", "B", ".1f"), Column("c", "C", ".1f")]
+    visit = visit_of(root, "sort=t.c.desc,other.a.asc,t.a.asc")
+    made = shown(table("t", [], columns, visit=visit))
+    orders = [(d["sort"], d["sortIndex"]) for d in made["columnDefs"]]
+    assert orders == [("asc", 1), (None, None), ("desc", 0)]
+    assert made["eventListeners"] == {"sortChanged": ["sorted(params, 't')"]}
+    assert visit.notes == []
+
+
+def test_a_column_that_the_table_lacks_is_noted(root: Lake) -> None:
+    visit = visit_of(root, "sort=t.%E2%80%AEz.desc")
+    (column,) = shown(table("t", [], [Column("a", "A")], visit=visit))["columnDefs"]
+    assert column["sort"] is None
+    assert visit.notes == ["The table has no column “⟨202E⟩z” to be sorted by."]
+
+
+def test_numbers_that_python_writes_are_sent_with_their_values() -> None:
+    columns = [Column("a", "A", nats, "nats")]
+    made = shown(table("t", [{"a": 0.00123}, {"a": None}], columns))
+    assert made["rowData"] == [
+        {"a": 0.00123, "a written": "0.0012"},
+        {"a": None, "a written": "–"},
+    ]
+    assert made["columnDefs"][0]["valueFormatter"] == {"function": "params.data['a written']"}
 
 
 def test_only_the_first_column_is_a_link_and_only_where_rows_have_one() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Download, Locator, Page, expect
@@ -155,6 +156,88 @@ def test_thresholds_are_in_the_address(visit: Visit) -> None:
     expect(page.locator(".circuit .edges path")).to_have_count(1)
 
 
+def test_a_slider_is_undone_at_one_step_back(visit: Visit) -> None:
+    page = opened(visit)
+    nodes, edges = (page.locator(".threshold input").nth(place) for place in (0, 1))
+    nodes.focus()
+    for address in (r"nodes=0\.509", r"nodes=0\.518", r"nodes=0\.528"):  # 0.5 · 6^(1/100), …
+        page.keyboard.press("ArrowRight")
+        expect(page).to_have_url(re.compile(address))
+    edges.focus()
+    page.keyboard.press("End")
+    expect(page).to_have_url(re.compile(r"nodes=0\.528&edges=3"))
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"nodes=0\.528$"))
+    expect(edges).to_have_value("0")
+    page.keyboard.press("End")  # again, and not in place of what it was gone back to
+    expect(page).to_have_url(re.compile("edges=3"))
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"nodes=0\.528$"))
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"order\.ig\.none$"))
+    expect(page.locator(".circuit .node")).to_have_count(5)
+    expect(nodes).to_have_value("0")
+    box = nodes.bounding_box() or {}
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"], box["y"] + 5, steps=5)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("nodes=3"))
+    page.go_back()
+    expect(page).to_have_url(re.compile(r"order\.ig\.none$"))
+
+
+def test_going_back_undoes_what_the_server_has_not_answered_to(visit: Visit) -> None:
+    page = opened(visit)
+    asked = "**/_dash-update-component*"
+    page.route(asked, lambda route: route.fulfill(status=204))  # nothing to be shown
+    edges = page.locator(".threshold input").last
+    edges.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".circuit .edges path")).to_have_count(1)
+    page.go_back()
+    expect(edges).to_have_value("0")
+    expect(page.locator(".circuit .edges path")).to_have_count(5)
+    page.unroute(asked)
+
+
+def test_columns_are_as_wide_as_their_most_crowded_cell(visit: Visit) -> None:
+    """400 px for a token of 3 letters, 30 nodes in a cell, and one in another.
+
+    On one line 30 nodes take 12 + 30 · 18, on two 12 + 15 · 18 = 282; the token 6 + 3 · 6.8, the
+    one node 12 + 18. What is left goes to all three alike.
+    """
+    page = opened(visit)
+    node = {"effect": 1, "row": 0, "name": ""}
+    graph: dict[str, Any] = {
+        "rows": [{}],
+        "columns": [{"text": text} for text in ("the", "bb", "a")],
+        "nodes": [{**node, "column": 1}] * 30 + [{**node, "column": 2}],
+        "edges": [],
+    }
+    view = {"nodes": 0, "edges": 0, "groups": [], "open": False}
+    made = page.evaluate("([g, v]) => lake.layout(g, v, 466)", [graph, view])
+    scale = 400 / (26.4 + 282 + 30)
+    widths = [26.4 * scale, 282 * scale, 30 * scale]
+    assert [column["width"] for column in made["columns"]] == pytest.approx(widths)
+    assert [column["text"] for column in made["columns"]] == ["the", "bb", "a"]
+    assert len({item["y"] for item in made["items"]}) == 2
+    graph["columns"] = [{"text": "<|endoftext|>"}] * 20 + graph["columns"][1:]
+    graph["nodes"] = [{**n, "column": n["column"] + 19} for n in graph["nodes"]]
+    made = page.evaluate("([g, v]) => lake.layout(g, v, 466)", [graph, view])
+    assert made["columns"][0]["text"] == "…"
+    assert sum(column["width"] for column in made["columns"]) == pytest.approx(400)
+
+
+def test_a_list_of_nodes_ends_with_a_whole_row(visit: Visit) -> None:
+    page = opened(visit)
+    row = page.locator(".node-row").first.evaluate("e => e.getBoundingClientRect().height")
+    most = page.locator(".nodelist").first.evaluate(
+        "e => parseFloat(getComputedStyle(e).maxHeight)"
+    )
+    assert most % row == 0
+
+
 def test_pinned_nodes_become_a_group_that_is_saved_and_loaded(visit: Visit, tmp_path: Path) -> None:
     page = opened(visit)
     node(page, "embed.3.1").click(modifiers=["Shift"])
@@ -197,6 +280,9 @@ def test_pinned_nodes_become_a_group_that_is_saved_and_loaded(visit: Visit, tmp_
 
 def test_pictures_and_files(visit: Visit) -> None:
     page = opened(visit, f"{ORDER}&nodes=1")
+    assert {saved(page, kind).suggested_filename for kind in ("SVG", "PNG", "JSON", "DOT")} == {
+        f"circuit-order.ig.none.{kind}" for kind in ("svg", "png", "json", "dot")
+    }
     svg = ET.parse(saved(page, "SVG").path()).getroot()
     assert len(svg.findall(".//{*}path")) == 4 + 3  # edges; y and the triangle, with a halo
     assert not svg.findall(".//{*}*[@class]")
@@ -219,12 +305,46 @@ def test_two_circuits_stand_side_by_side(visit: Visit) -> None:
     expect(graphs.nth(1).locator(".node")).to_have_count(3)
     one, two = (graphs.nth(place).bounding_box() or {} for place in (0, 1))
     assert one["x"] + one["width"] <= two["x"]
+    assert one["y"] == two["y"]
     expect(page.get_by_text("1 features and error nodes in both, of 5 in either")).to_be_visible()
     node(page, "mlp_0.9").click()
     expect(page.locator(".node-detail h2")).to_have_text("mlp_0 / 9")
     page.locator(".field.choice", has_text="Beside").locator(".dash-dropdown").click()
     page.get_by_role("option", name="–").click()
     expect(graphs).to_have_count(1)
+
+
+def test_a_feature_is_ringed_at_whatever_position_the_other_circuit_has_it(visit: Visit) -> None:
+    page = opened(visit, f"{ORDER}&other=copy.ig.sum")
+    node(page, "embed.3.1").hover()
+    expect(node(page, "embed.3.1")).to_have_class(re.compile("ring"))
+    expect(node(page, "embed.3")).to_have_class(re.compile("kin"))
+    expect(node(page, "mlp_0.9")).to_have_class(re.compile("near"))
+    expect(node(page, "embed.4.1")).not_to_have_class(re.compile("near|ring|kin"))
+    assert page.locator(".node:has(.common)").count() == 2  # hollow: the same two
+    node(page, "mlp_0.9").hover()
+    expect(page.locator(".circuit .kin")).to_have_count(0)
+
+
+def test_two_circuits_are_compared_in_a_table(visit: Visit) -> None:
+    page = opened(visit, f"{ORDER}&other=copy.ig.sum")
+    rows = page.locator("#circuit-pair .ag-center-cols-container .ag-row")
+    cells = ["mlp_0", "–", "+4.000", "+4.000"]
+    expect(rows).to_have_count(5)
+    assert rows.first.locator(".ag-cell").all_inner_texts()[1:5] == cells
+    find = page.get_by_label("Find")
+    find.fill("embed / PLURAL")
+    find.press("Enter")
+    expect(page).to_have_url(re.compile("find=embed"))
+    expect(rows).to_have_count(1)
+    expect(page.get_by_text("of 5 in either")).to_be_visible()
+    rows.get_by_role("link", name="3", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/feature\?study=plain&site=embed&feature=3"))
+    page.go_back()
+    find.fill("error")
+    find.press("Enter")
+    expect(rows).to_contain_text(["resid_0"])
+    expect(rows.get_by_role("link")).to_have_count(0)
 
 
 def test_what_an_address_gets_wrong_is_said(visit: Visit) -> None:

@@ -64,8 +64,53 @@ def test_clusters_are_walked_with_the_arrow_keys_and_the_place_is_remembered(vis
     expect(page.locator("h1")).to_have_text("Clusterings")
 
 
-def test_run_k_and_rank_are_chosen(visit: Visit) -> None:
+def test_a_remembered_place_is_asked_for_once(visit: Visit) -> None:
+    """From a link and from a bare address, and no other cluster is shown before it."""
+    asked = list[str]()
     page = visit.open(FIRST + "&cluster=first-1")
+    title = page.locator(".portrait h2")
+    expect(title).to_have_text("Cluster #1")
+    page.on("request", lambda r: asked.append(r.post_data or "") if r.method == "POST" else None)
+    page.locator(".top").get_by_role("link", name="Clusterings").click()
+    expect(page.locator("h1")).to_have_text("Clusterings")
+    asked.clear()
+    page.locator(".top").get_by_role("link", name="Clusters").click()
+    expect(title).to_have_text("Cluster #1")
+    page.wait_for_load_state("networkidle")
+    assert len(asked) == 1
+    assert "cluster=first-1" in asked[0]
+    page.locator(".top").get_by_role("link", name="Clusters").click()  # where the reader is
+    expect(page.locator("body")).not_to_have_attribute("data-busy", "")
+    for address in ("/clusters?study=plain", "/clusters?study=plain&clustering=first"):
+        asked.clear()
+        page = visit.open(address)
+        expect(title).to_have_text("Cluster #1")
+        page.wait_for_load_state("networkidle")
+        assert len(asked) == 1
+        expect(page).to_have_url(re.compile("cluster=first-1"))
+
+
+def test_an_open_address_says_which_cluster_it_has_shown(visit: Visit) -> None:
+    """So that Back and a reload show it again, though another is remembered since."""
+    page = visit.open(FIRST)
+    expect(page).to_have_url(re.compile("cluster=first-0"))
+    page.keyboard.press("ArrowRight")
+    title = page.locator(".portrait h2")
+    expect(title).to_have_text("Cluster #1")
+    page.go_back()
+    expect(title).to_have_text("Cluster #0")
+    page.reload()
+    expect(title).to_have_text("Cluster #0")
+    page.keyboard.press("ArrowRight")
+    expect(title).to_have_text("Cluster #1")
+    visit.open(FIRST + "&cluster=99")  # which is not there, and not remembered
+    expect(title).to_have_text("Cluster #0")
+    page.locator(".top").get_by_role("link", name="Clusters").click()
+    expect(title).to_have_text("Cluster #1")
+
+
+def test_run_k_and_rank_are_chosen(visit: Visit) -> None:
+    page = visit.open(FIRST + "&cluster=first-1&lasso=0,0,3,0,0,3")
     page.get_by_role("group", name="k", exact=True).get_by_role("link", name="4").click()
     expect(page.locator(".portrait h2")).to_have_text("Cluster #0")  # not one of another run
     expect(page.locator(".listed h2")).to_have_text(f"{MANY} contexts of cluster #0")
@@ -96,6 +141,7 @@ def test_contexts_come_in_the_orders_asked_for_with_the_answer_marked(visit: Vis
     expect(losses).to_have_text(["0.5000 nats", "1.5000 nats", "1.0000 nats"])
     page.locator(".context").first.get_by_role("link", name="document 0").click()
     expect(page.locator("h1")).to_have_text("Losses")
+    expect(page.locator(".strip .marked")).to_have_text(" was", use_inner_text=False)
 
 
 def test_contexts_come_in_pages(visit: Visit) -> None:
@@ -122,10 +168,13 @@ def pixel(page: Page, x: float, y: float) -> tuple[float, float]:
 def test_what_is_lassoed_is_listed(visit: Visit) -> None:
     page = visit.open(FIRST)
     expect(page.get_by_role("img", name="Map of 5 contexts")).to_be_visible()
-    page.mouse.move(*pixel(page, -0.25, -0.25))
+    tip = page.locator("#tip")
+    page.mouse.move(*pixel(page, -0.12, -0.15))  # beside a point
+    expect(tip).to_be_visible()
     page.mouse.down()
     for x, y in ((5, -0.25), (5, 2), (-0.25, 2), (-0.25, 0)):  # around (0, 0) and (2, 0)
         page.mouse.move(*pixel(page, x, y), steps=4)
+        expect(tip).to_be_hidden()
     page.mouse.up()
     expect(page.locator(".listed h2")).to_have_text("2 contexts within the lasso")
     expect(page).to_have_url(re.compile("lasso="))
@@ -180,6 +229,7 @@ def test_a_clusters_file_is_a_task_and_can_be_browsed(visit: Visit, tmp_path: Pa
     page = visit.open(FIRST)
     with page.expect_download() as found:
         page.get_by_role("link", name="JSON").click()
+    assert found.value.suggested_filename == "cluster-first-0.json"
     file = tmp_path / "cluster.json"
     found.value.save_as(file)
     assert json.loads(file.read_text())[str(C2)] == {

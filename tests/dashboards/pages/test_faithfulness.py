@@ -12,6 +12,9 @@ from tests.browser import Visit
 def test_tasks_by_arrow_keys_and_by_choice(visit: Visit) -> None:
     page = visit.open("/faithfulness?study=plain")
     expect(page.get_by_text("Figures of agreement")).to_be_visible()
+    row = page.locator("#faithfulness-tasks .ag-row").first
+    expect(row.locator("[col-id=completeness]")).to_have_text("0.50")
+    expect(row.locator("[col-id=n64]")).to_have_text("1.00")
     expect(page.locator("#faithfulness-curves .legendtext")).to_have_text(
         ["circuit", "features", "neurons", "random features"]
     )

@@ -71,13 +71,24 @@ def test_from_the_table_to_a_feature_and_back(visit: Visit) -> None:
     expect(page.locator(".features .listing tbody tr")).to_have_count(50)
 
 
+def test_columns_stay_where_they_are_from_page_to_page(visit: Visit) -> None:
+    page = visit.open("/features?study=plain")
+    columns = page.locator(".features .listing th")
+    edges = "all => all.map(e => e.getBoundingClientRect().left)"
+    expect(columns).to_have_count(7)
+    first = columns.evaluate_all(edges)
+    page.get_by_role("link", name="Next").click()
+    expect(page.locator(".stepper .place")).to_have_text("51–63")
+    assert columns.evaluate_all(edges) == first
+
+
 def test_a_feature_and_all_that_is_known_of_it(visit: Visit) -> None:
     page = visit.open(THREE)
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     expect(page.locator(".facts")).to_contain_text("25.000%, 24 of 96 tokens")
     sides = page.locator(".sides .listing")
     expect(sides.nth(0).locator("tbody td").first).to_have_text("·girl")
-    expect(sides.nth(1).locator("tbody tr")).to_have_text(["The-4.00"])
+    expect(sides.nth(1).locator("tbody tr")).to_have_text(["The−4.00"])
     expect(page.get_by_role("table", name="nearest").locator("tbody tr")).to_have_text(
         ["embed/4+0.50050.00%The"]
     )
@@ -110,7 +121,7 @@ def test_examples_by_interval(visit: Visit) -> None:
     assert not lines[0]
     tip = page.locator("#tip")
     tokens.nth(1).hover()
-    expect(tip).to_have_text("·girl\nactivation 3.500\nloss effect -0.5000 nats")
+    expect(tip).to_have_text("·girl\nactivation 3.500\nloss effect −0.500 nats")
     tokens.nth(0).hover()
     expect(tip).to_have_text("The\nnot active")
     expect(strip.locator(".breaks")).to_have_count(0)
@@ -127,6 +138,7 @@ def test_examples_by_interval(visit: Visit) -> None:
     assert "The girl was happy" in lines[1]
     page.locator(".example .where").first.click()
     expect(page.locator(".panel h2").first).to_have_text("Document 2")
+    expect(page.locator(".strip .token.marked")).to_have_text([" girl"])
 
 
 def test_from_feature_to_feature_by_keys_and_number(visit: Visit) -> None:

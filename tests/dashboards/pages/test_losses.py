@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
 import pytest
-from playwright.sync_api import expect
+from dash.development.base_component import Component
+from playwright.sync_api import Browser, expect
 
+from dagster_project.lake.store import Lake
 from dashboards.pages.losses_by_group import summary
-from tests.browser import Visit
+from dashboards.pages.losses_charts import excesses
+from tests.browser import Visit, visiting
+from tests.dashboards.conftest import serving
 from tests.dashboards.lakes import DOCUMENTS, PLAIN
+from tests.lake.frames import put
 
 
 def test_figures_of_a_group_from_its_bins() -> None:
@@ -67,7 +74,7 @@ def test_tokens_of_the_vocabulary_by_order_and_number(visit: Visit) -> None:
     field.fill("1000")
     field.press("Enter")
     expect(page).to_have_url(re.compile("least=1000"))
-    expect(page.get_by_text("0 of at most 500")).to_be_visible()
+    expect(page.locator(".panel .aside", has_text="none · ")).to_be_visible()
     page.go_back()
     expect(field).to_have_value("20")
     expect(first).to_have_text("·girl")
@@ -93,9 +100,62 @@ def test_documents_by_arrow_keys_and_by_number(visit: Visit) -> None:
     expect(title).to_have_text("Document 7")
     page.reload()
     expect(title).to_have_text("Document 7")
-    field.fill("999")
+    field.fill("9999")
     field.press("Enter")
-    expect(page.locator(".notes")).to_contain_text("There is no document 999")
+    expect(page.locator(".notes")).to_have_text("There is no document 9999 in plain.")
+    expect(page.locator(".panel .aside").last).to_have_text(f"all {DOCUMENTS}")
+
+
+@pytest.fixture
+def long(root: Lake, browser: Browser) -> Iterator[Visit]:
+    """A browser on a document of 2,500 tokens, each on a line of its own."""
+    shard = {"study": "long", "shard": "00000"}
+    tokens = [{"pos": p, "token": f"{p}\n"} for p in range(2_500)]
+    put(root, "documents", [{}], **shard)
+    put(root, "tokens", tokens, **shard)
+    put(root, "losses", [{"pos": p} for p in range(1, 2_500)], **shard)
+    with serving(root) as url, visiting(browser, url, 1280, 800) as made:
+        yield made
+        assert made.errors == []
+
+
+def test_a_token_of_a_document_can_be_linked_to(long: Visit) -> None:
+    page = long.open("/losses?by=document&document=0&pos=2300")
+    marked = page.locator(".strip .token.marked")
+    expect(marked).to_have_text("2300↵")
+    expect(marked).to_be_in_viewport()
+    expect(page.locator(".about .options a.on")).to_have_text("2,000–2,499")
+    page.evaluate("scrollTo(0, 0)")
+    page.get_by_role("link", name="rank", exact=True).click()  # the same token: no more scrolling
+    expect(page).to_have_url(re.compile("pos=2300.*colour=rank|colour=rank.*pos=2300"))
+    expect(page.get_by_role("link", name="rank", exact=True)).to_have_class("on")
+    page.wait_for_timeout(300)
+    assert page.evaluate("scrollY") == 0
+    page.get_by_role("link", name="0–1,999").click()
+    expect(marked).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("pos="))
+    page = long.open("/losses?by=document&document=0&pos=2500")
+    expect(page.locator(".notes")).to_contain_text("The document has no position 2500")
+
+
+def test_documents_need_no_subset(long: Visit) -> None:
+    page = long.open("/losses")
+    expect(page.locator("#loss-distributions .ytick")).to_have_text(["–"])
+
+
+def test_an_excess_below_the_axis_is_said_to_stand_at_its_end() -> None:
+    rows = pl.DataFrame({"name": ["a", "b"], "excess": [0.01, 0.0001], "surprisal": [1.0, 0.0]})
+    title = "excess loss [nats a token]"
+    assert titled(excesses(rows)) == title
+    below = rows.with_columns(excess=pl.lit(0.00001))
+    assert titled(excesses(below)) == f"{title}; at the left end: 0.0001 or less"
+
+
+def titled(figure: Component) -> str:
+    """Title of a figure's horizontal axis."""
+    graph: Any = figure.to_plotly_json()["props"]["children"]
+    title: str = graph.figure["layout"]["xaxis"]["title"]["text"]
+    return title
 
 
 def test_a_token_says_what_it_cost(visit: Visit) -> None:

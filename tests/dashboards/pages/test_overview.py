@@ -68,6 +68,9 @@ def test_an_empty_lake_says_how_to_fill_it(empty_lake: Lake, browser: Browser) -
             page = visit.open(f"/{shown.name}")
             expect(page.get_by_text("The lake is empty.")).to_be_visible()
             expect(page.get_by_text("make demo")).to_be_visible()
+            own = page.locator(".empty pre").last
+            expect(own).to_contain_text("export CIRCUIT_LAKE_STUDIES=~/studies")
+            expect(own).to_contain_text("python -m dagster_project.run mine --root ")
         assert visit.errors == []
         assert visit.foreign == []
 

@@ -100,6 +100,31 @@ def test_every_shipped_question_is_answered(visit: Visit, name: str) -> None:
     expect(page.locator(".notes")).to_have_count(0)
 
 
+def test_questions_are_shown_whole_and_ten_at_a_time(visit: Visit) -> None:
+    page = visit.open("/sql?study=plain")
+    page.locator("#page .dash-dropdown").click()
+    options = page.locator(".dash-dropdown-option")
+    expect(options).to_have_text([q.header["question"] for q in shipped("queries").values()])
+    menu, option = page.locator(".dash-dropdown-content").bounding_box(), options.first
+    assert menu is not None
+    assert menu["height"] >= 10 * option.evaluate("e => e.offsetHeight")
+    page.keyboard.press("Escape")
+
+
+def test_the_answer_lies_within_its_panel_and_is_saved_under_its_questions_name(
+    visit: Visit,
+) -> None:
+    page = visit.open("/sql?study=plain&query=faithfulness_curves")
+    answered(page)
+    panel, grid = (page.locator(s).bounding_box() for s in (".sqlfound", "#sql-answer"))
+    assert panel is not None
+    assert grid is not None
+    assert panel["y"] + panel["height"] >= grid["y"] + grid["height"]
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV").click()
+    assert saved.value.suggested_filename == "faithfulness_curves.csv"
+
+
 def test_what_is_refused_or_wrong_is_said_in_place_of_rows(visit: Visit) -> None:
     page = visit.open(at("select 1 as one"))
     fault, grid = page.locator(".sqlanswer .why"), page.locator("#sql-answer")
