@@ -59,7 +59,7 @@ def table(
     **grid: Any,
 ) -> Component:
     """A table as high as its rows, up to most_rows, then scrolled. visit: of the page whose
-    address holds the order; None: the rows stay as they come. grid: AG Grid's options."""
+    address holds the order; None: none does. grid: AG Grid's options."""
     data = rows.to_dicts() if isinstance(rows, pl.DataFrame) else list(rows)
     linked = any("href" in row for row in data)
     definitions = [_column(c, link=linked and c is columns[0]) for c in columns]
