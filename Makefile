@@ -21,7 +21,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-demo: $(VENV)/installed ## the study `embedded` from end to end, and what it found: 4 to 5 minutes
+demo: $(VENV)/installed ## the study `embedded` from end to end, and what it found: about 4 minutes
 	@started=$$(date +%s); \
 	$(BIN)/python -m dagster_project.run embedded && \
 	$(BIN)/python -m dagster_project.summary embedded && \
