@@ -99,7 +99,7 @@ def _context(
     windowed = written(row["context_loss"], ".4f", "nats")
     given = f"Of the answer, given the document. Given its window: {windowed}"
     said = [
-        {"text": f"document {row['doc_id']:,}", "href": document},
+        {"text": f"document {row['doc_id']}", "href": document},
         {"text": f"position {row['pos']:,}"},
         {"text": written(row["loss"], ".4f", "nats"), "tip": given},
         {"text": visible(clip(known, 60))},
