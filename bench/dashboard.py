@@ -27,7 +27,7 @@ from bench.large_lake import enlarge
 from dagster_project.lake.store import Lake
 from dashboards.data import Data
 from dashboards.pages import PAGES
-from dashboards.warm import warm
+from dashboards.warm import Warming
 from tests.browser import BROWSER_OPTIONS, find_chromium
 from tests.dashboards.conftest import serving
 
@@ -66,7 +66,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=BROWSER_OPTIONS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         began = time.perf_counter()
-        going = warm(data, PAGES)  # as the server does when it starts
+        going = Warming(data, PAGES)  # as the server does when it starts
         page.goto(f"{url}/overview?study={STUDY}")
         page.wait_for_selector(".flow")
         opened = time.perf_counter() - began

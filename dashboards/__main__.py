@@ -17,11 +17,10 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from dagster_project.lake.catalog import root_option
 from dagster_project.lake.errors import LakeError
 from dagster_project.lake.store import Lake
-from dagster_project.processes import leave
 from dashboards.app import create_app
 from dashboards.data import Data
 from dashboards.pages import PAGES
-from dashboards.warm import warm
+from dashboards.warm import Warming
 
 HOST = "127.0.0.1"
 
@@ -60,9 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     address = f"http://{HOST}:{server.port}"
     print(f"Dashboard: {address}; Ctrl-C ends it", flush=True)  # noqa: T201
-    warm(data, PAGES)
+    warming = Warming(data, PAGES)
     with suppress(KeyboardInterrupt):
         server.serve_forever()
+    warming.leave_off()
     return 0
 
 
@@ -72,4 +72,4 @@ def _told(fault: str) -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

@@ -19,21 +19,30 @@ from dashboards.page import AnyPage, PageState, Visit
 LOG = logging.getLogger(__name__)
 
 
-def warm(data: Data, pages: Sequence[AnyPage]) -> threading.Thread:
-    """Go through the pages of all studies, in a thread of its own, which is returned."""
-    thread = threading.Thread(target=_go_through, args=(data, pages), daemon=True)
-    thread.start()
-    return thread
+class Warming(threading.Thread):
+    """Goes through the pages of all studies, unless it is told to leave off."""
 
+    def __init__(self, data: Data, pages: Sequence[AnyPage]) -> None:
+        super().__init__(daemon=True)
+        self._data, self._pages = data, pages
+        self._over = threading.Event()
+        self.start()
 
-def _go_through(data: Data, pages: Sequence[AnyPage]) -> None:
-    try:
-        for study in data.studies():
-            for page in pages:
-                for state in states(page.state, study):
-                    page.show(Visit(page, state, data))
-    except Exception:  # a lake that cannot be read: the pages say so
-        LOG.debug("the pages could not be gone through", exc_info=True)
+    def run(self) -> None:
+        try:
+            for study in self._data.studies():
+                for page in self._pages:
+                    for state in states(page.state, study):
+                        if self._over.is_set():
+                            return
+                        page.show(Visit(page, state, self._data))
+        except Exception:  # a lake that cannot be read: the pages say so
+            LOG.debug("the pages could not be gone through", exc_info=True)
+
+    def leave_off(self) -> None:
+        """End after the page at hand: DuckDB must not be at work when the process ends."""
+        self._over.set()
+        self.join()
 
 
 def states(kind: type[PageState], study: str) -> Iterator[PageState]:

@@ -125,21 +125,19 @@ def last_hidden(
     `mlp` and `resid` are edited as [batch, 1, d_model].
     """
     last = model.n_layers - 1
-    ends = (f"mlp_{last}", f"resid_{last}")
+    mlp, resid = f"mlp_{last}", f"resid_{last}"
+
+    def edited(site: str, x: Tensor) -> Tensor:
+        return edit(site, x) if edit and site in sites else x
+
     with torch.no_grad(), model.nn.trace(input_ids=batch.ids, use_cache=False):
         for site in sites:
-            if site not in ends:
-                assert edit is not None
-                write(model, site, edit(site, read(model, site)))
+            if site not in (mlp, resid):
+                write(model, site, edited(site, read(model, site)))
         _mlp_at_last(model, batch.lengths)
-        if ends[0] in sites:
-            assert edit is not None
-            write(model, ends[0], edit(ends[0], read(model, ends[0])))
-        stream = at_last(read(model, ends[1]), batch.lengths)[:, None]
-        if ends[1] in sites:
-            assert edit is not None
-            stream = edit(ends[1], stream)
-        write(model, ends[1], stream)
+        write(model, mlp, edited(mlp, read(model, mlp)))
+        stream = edited(resid, at_last(read(model, resid), batch.lengths)[:, None])
+        write(model, resid, stream)
         hidden = nnsight.save(model.nn.lm_head.input[:, 0])
         model.nn.lm_head.skip(stream[..., :1])
     return hidden

@@ -8,7 +8,7 @@ from dagster_project.lake.store import Lake
 from dashboards.data import Data
 from dashboards.page import AnyPage, Visit
 from dashboards.pages import PAGES, losses
-from dashboards.warm import states, warm
+from dashboards.warm import Warming, states
 from tests.dashboards.lakes import fill
 
 
@@ -16,7 +16,7 @@ def test_what_was_gone_through_is_asked_no_more(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Data(lake)
-    warm(data, PAGES).join()
+    Warming(data, PAGES).join()
 
     def opened(*_: object) -> None:
         pytest.fail("a question was asked again")
@@ -38,4 +38,10 @@ def test_a_page_that_fails_stops_nothing(root: Lake) -> None:
 
     faulty = AnyPage("faulty", "Faulty", "", PAGES[0].state, fail)  # type: ignore[arg-type]
     fill(root, "s")
-    warm(Data(root), [faulty]).join()
+    Warming(Data(root), [faulty]).join()
+
+
+def test_it_leaves_off_when_told(lake: Lake) -> None:
+    warming = Warming(Data(lake), PAGES)
+    warming.leave_off()
+    assert not warming.is_alive()

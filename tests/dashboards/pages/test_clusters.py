@@ -149,7 +149,7 @@ def test_contexts_come_in_pages(visit: Visit) -> None:
     expect(page.locator(".context")).to_have_count(20)
     page.get_by_role("link", name="next page").click()
     expect(page.locator(".context")).to_have_count(5)
-    expect(page.locator(".context .said").last).to_contain_text(f"document {FAR + MANY - 1:,}")
+    expect(page.locator(".context .said").last).to_contain_text(f"document {FAR + MANY - 1}")
     assert texts(page)[-1] == "The girl was"
     page.get_by_role("link", name="previous page").click()
     expect(page.locator(".context")).to_have_count(20)
