@@ -11,17 +11,43 @@ window.dashAgGridFunctions.shade = (value) => {
 };
 
 // The order that a reader has given a table goes to the address, `table.column.way` a column, beside
-// those of the page's other tables. What comes from the address is not the reader's.
-window.dashAgGridFunctions.sorted = ({ api, source }, table) => {
-  if (source !== "uiColumnSorted") return;
-  const query = new URLSearchParams(location.search);
-  const others = (query.get("sort") || "").split(",").filter((s) => s && !s.startsWith(`${table}.`));
-  const own = api.getColumnState().filter(({ sort }) => sort)
+// those of the page's other tables, and a table follows the address where it stays on its page.
+(() => {
+  const orders = () => (new URLSearchParams(location.search).get("sort") || "").split(",");
+  const order = (api, table) => api.getColumnState().filter(({ sort }) => sort)
     .sort((a, b) => a.sortIndex - b.sortIndex)
     .map(({ colId, sort }) => `${table}.${colId}.${sort}`);
-  const all = [...others, ...own];
-  if (all.length) query.set("sort", all.join(","));
-  else query.delete("sort");
-  const search = query.toString();
-  window.lake.go(location.pathname + (search ? `?${search}` : ""));
-};
+
+  window.dashAgGridFunctions.sorted = ({ api, source }, table) => {
+    if (source !== "uiColumnSorted") return; // what comes from the address is not the reader's
+    const query = new URLSearchParams(location.search);
+    const others = orders().filter((sort) => sort && !sort.startsWith(`${table}.`));
+    const all = [...others, ...order(api, table)];
+    if (all.length) query.set("sort", all.join(","));
+    else query.delete("sort");
+    const search = query.toString();
+    window.lake.go(location.pathname + (search ? `?${search}` : ""));
+  };
+
+  const gridOf = (table) => {
+    try { return window.dash_ag_grid.getApi(table); } catch { return null; } // not made yet
+  };
+  const follow = (table) => {
+    const api = gridOf(table);
+    const asked = orders().filter((sort) => sort.startsWith(`${table}.`));
+    if (!api || String(order(api, table)) === String(asked)) return;
+    const state = asked.map((text, sortIndex) => {
+      const [, colId, sort] = text.split(".");
+      return { colId, sort, sortIndex };
+    });
+    api.applyColumnState({ state, defaultState: { sort: null } });
+  };
+
+  let page = location.pathname;
+  const turn = () => {
+    if (page === location.pathname) document.querySelectorAll(".grid").forEach((e) => follow(e.id));
+    page = location.pathname;
+  };
+  window.addEventListener("_dashprivate_pushstate", turn);
+  window.addEventListener("popstate", turn);
+})();

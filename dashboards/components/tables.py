@@ -99,9 +99,10 @@ def _sorts(visit: Visit[Any], name: str, columns: Sequence[Column]) -> list[Sort
 
 
 def _order(field: str, sorts: Sequence[Sort]) -> dict[str, Any]:
-    """A column's part in the order of the rows; said where it has none, too, to take one back."""
+    """A column's part in the order of the rows as the table is made; the browser does the rest, so
+    that an answer on its way cannot take back what a reader has sorted since."""
     place = next((i for i, sort in enumerate(sorts) if sort.column == field), None)
-    return {"sort": None if place is None else sorts[place].way, "sortIndex": place}
+    return {} if place is None else {"initialSort": sorts[place].way, "initialSortIndex": place}
 
 
 def _column(column: Column, *, link: bool) -> dict[str, Any]:

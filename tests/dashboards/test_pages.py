@@ -126,6 +126,30 @@ def test_the_order_of_a_table_goes_to_the_address_and_comes_back_from_it(visit: 
     expect(tasks.locator(sorted_by)).to_have_count(0)
 
 
+def test_an_answer_on_its_way_does_not_take_back_what_was_sorted_since(visit: Visit) -> None:
+    page = visit.open("/faithfulness?study=plain&task=bracket")
+    figures = page.locator("#faithfulness-figures")
+    column = "[role=columnheader][col-id={}]".format
+    expect(figures.locator(column("n_nodes"))).to_be_visible()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/_dash-update-component", hold)
+    figures.locator(column("n_nodes")).click()
+    expect(page).to_have_url(re.compile(r"figures\.n_nodes\.desc$"))
+    figures.locator(column("value")).click(modifiers=["Shift"])
+    both = re.compile(r"n_nodes\.desc%2Cfaithfulness-figures\.value\.desc$")
+    expect(page).to_have_url(both)
+    for route in held:
+        route.continue_()
+    page.unroute("**/_dash-update-component")
+    expect(page.locator("body[data-busy]")).to_have_count(0)
+    expect(figures.locator("[aria-sort$=ending]")).to_have_count(2)
+    expect(page).to_have_url(both)
+
+
 def test_a_column_that_was_widened_stays_so_when_the_table_is_sorted(visit: Visit) -> None:
     page = visit.open("/dictionaries?study=plain")
     header = page.locator("#dictionary-table [role=columnheader][col-id=site]")
