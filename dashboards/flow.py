@@ -44,7 +44,7 @@ LANES: dict[str, tuple[Asset, ...]] = {
         Asset("context_features", ("context_features",), "contexts, dictionaries and the model"),
         Asset(
             "clusterings",
-            ("clusterings", "clusters", "cluster_members"),
+            ("clusterings", "clusters", "cluster_members", "distinct_features"),
             "context_features",
             "clusterings",
         ),

@@ -22,7 +22,8 @@ their similarity without a [context, context] matrix (cosine, abs), then k-means
 largest; contexts without any node are cluster −1. Where the corpus knows the rules behind tokens,
 agreement with them (skill and slot) stands beside that of trivial groupings. A clustering of one
 part, `choose` or `report`, has half of the contexts of each rule; the halves are those of
-`contexts.seed` and so disjoint in all clusterings.
+`contexts.seed` and so disjoint in all clusterings. The features that tell each cluster from the
+others stand in a table of their own.
 
 Cost: 32 bytes a node of a context; seconds for thousands of contexts. `clipped`, `angular` and
 `svd_cut` need a dense matrix, up to 11,585 contexts."""
@@ -105,7 +106,7 @@ STAGE = Stage(
     name="clusterings",
     doc=DOC,
     partition="clustering",
-    tables=("clusterings", "cluster_members", "clusters"),
+    tables=("clusterings", "cluster_members", "clusters", "distinct_features"),
     inputs=("context_features", "contexts", "tokens"),
     reads=lambda study, partition: study.clusterings[partition],
     shards=lambda study: study.contexts.shards,
@@ -116,6 +117,6 @@ STAGE = Stage(
         "by_size": "Clusters are numbered 0, 1, … without a gap, the largest first.",
         "placed": "Every context in a cluster has a place on the map.",
     },
-    code_version="3",  # agreement is with skill and slot
+    code_version="4",  # with distinct_features
     kinds=("parquet", "scikitlearn"),
 )

@@ -1,4 +1,5 @@
-"""A clustering of a study's contexts, as three tables tell it: summary, members, clusters.
+"""A clustering of a study's contexts, as four tables tell it: summary, members, clusters, and the
+features that tell a cluster from the others.
 
 Vectors, clusters and map come from `clustering.py`, figures from `cluster_metrics.py`. Where the
 corpus knows the rules behind answers, the agreement of trivial groupings stands beside that of the
@@ -18,6 +19,7 @@ import polars as pl
 from dagster_project.interp.cluster_metrics import agreement, describe, silhouettes
 from dagster_project.interp.clustering import ZERO, cluster, context_vectors, places_of, sample_of
 from dagster_project.interp.contexts import RULE, mix
+from dagster_project.interp.distinct_features import distinct_features
 from dagster_project.studies.study import ClusteringSpec, ContextFeaturesSpec
 
 
@@ -27,6 +29,7 @@ class Clustered(NamedTuple):
     clusterings: pl.DataFrame  # one row
     cluster_members: pl.DataFrame  # a row a context, by context_id
     clusters: pl.DataFrame  # a row a cluster
+    distinct_features: pl.DataFrame  # a row a feature of a cluster
 
 
 def with_previous(contexts: pl.DataFrame, tokens: pl.LazyFrame) -> pl.DataFrame:
@@ -68,8 +71,8 @@ def clustered(
     """
     ids = sample_of(contexts["context_id"].to_list(), spec.max_contexts, spec.seed)
     chosen = contexts.filter(pl.col("context_id").is_in(ids)).sort("context_id").with_columns(RULE)
-    sums = pl.col("pos").is_null()
-    X = context_vectors(features.filter(sums) if of.aggregation == "sum" else features, ids, spec)
+    rows = features.filter(pl.col("pos").is_null()) if of.aggregation == "sum" else features
+    X = context_vectors(rows, ids, spec)
     found = cluster(X, spec)
     labels, places = found.labels, places_of(found, spec.seed)
     silhouette = silhouettes(X, labels)
@@ -93,7 +96,7 @@ def clustered(
         **agreement(members["cluster"], chosen["rule"])._asdict(),
         **_baselines(features, chosen, spec, of),
     }
-    return Clustered(pl.DataFrame([summary]), members, groups)
+    return Clustered(pl.DataFrame([summary]), members, groups, distinct_features(rows, members))
 
 
 def _sample(n: int, total: int, spec: ClusteringSpec) -> str:

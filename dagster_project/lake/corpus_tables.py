@@ -197,4 +197,24 @@ CLUSTERING_TABLES = (
         nullable("purity", F32, "Share of the contexts with a known rule that have the commonest"),
         nullable("silhouette", F32, "Mean silhouette (cosine) of its contexts"),
     ),
+    table(
+        "distinct_features",
+        "clustering",
+        "cluster place",
+        "A feature that tells a cluster from the others of its clustering",
+        column("cluster", I32, "Cluster"),
+        column("place", U32, "Place within the cluster, by difference, from 1"),
+        SITE,
+        FEATURE,
+        column("share", F32, "Share of the cluster's contexts in which it is active"),
+        nullable("share_else", F32, "The same of the other clusters' contexts"),
+        column(
+            "mean_effect",
+            F32,
+            "Mean over the cluster's contexts of |effect|, summed over positions; of activations "
+            "where effects are not stored",
+        ),
+        nullable("mean_effect_else", F32, "The same over the other clusters' contexts"),
+        column("difference", F32, "mean_effect less mean_effect_else"),
+    ),
 )

@@ -26,11 +26,14 @@ LEAST = 2  # of each cluster
 
 def features_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
     """The features that are stronger in the cluster than elsewhere."""
-    if "context_features" not in visit.data.holdings(visit.study):
-        return [empty("context_features", visit.study)]
+    if "distinct_features" not in visit.data.holdings(visit.study):
+        return [empty("distinct_features", visit.study)]
     found = visit.data.ask(
-        "cluster_features_distinct", study=visit.study, clustering=shown.clustering
-    ).filter(pl.col("cluster") == shown.cluster)
+        "cluster_features_distinct",
+        study=visit.study,
+        clustering=shown.clustering,
+        cluster=shown.cluster,
+    )
     rows = [
         {**row, "href": visit.to("feature", site=row["site"], feature=row["feature"])}
         for row in found.to_dicts()

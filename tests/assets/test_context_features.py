@@ -129,7 +129,7 @@ def test_the_stages_fill_their_tables(lake: Lake, aggregation: str) -> None:
     figures = run(clusterings.STAGE, lake, "three", study).figures
     assert (figures["n_contexts"], figures["n_zero"]) == (2 * PER_SHARD, 2)
     keys = {"study": "small", "clustering": "three"}
-    assert [lake.version(t, **keys) for t in clusterings.STAGE.tables] == ["v2"] * 3
+    assert [lake.version(t, **keys) for t in clusterings.STAGE.tables] == ["v2"] * 4
     (row,) = lake.scan("clusterings", **keys).collect().to_dicts()
     assert (row["unit_norm_per_site"], row["errors"], row["svd_cut"]) == (True, False, 0.0)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import polars as pl
+
+from dagster_project.interp.distinct_features import distinct_features
 from dagster_project.lake.store import Lake
 from tests.dashboards.lakes import PLAIN, fill
 from tests.lake.frames import Row, put
@@ -60,6 +63,9 @@ def fill_clusters(lake: Lake, study: str = "plain", texts: tuple[str, ...] = PLA
     ]
     put(lake, "cluster_members", members, study=study, clustering="first")
     put(lake, "cluster_members", _second(), study=study, clustering="second")
+    sums = lake.scan("context_features", study=study).filter(pl.col("pos").is_null())
+    distinct = distinct_features(sums, pl.DataFrame(members)).to_dicts()
+    put(lake, "distinct_features", distinct, study=study, clustering="first")
     answers = [texts[2], texts[3]]
     known = "agreement/main" if texts is PLAIN else name
     described: list[Row] = [

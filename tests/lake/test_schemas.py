@@ -27,6 +27,8 @@ DESIGN = {
     "cluster_members": "study clustering context_id cluster x y",
     "clusters": "study clustering cluster size mean_loss top_answers answer_entropy top_skill "
     "purity",
+    "distinct_features": "study clustering cluster place site feature share share_else mean_effect "
+    "mean_effect_else difference",
     "pairs": "study task split example clean_prefix patch_prefix clean_answer patch_answer case "
     "clean_ids patch_ids clean_answer_id patch_answer_id",
     "site_effects": "study task method site sum_of_effects true_change residual",

@@ -13,7 +13,7 @@ from dagster_project.lake.store import Lake
 from dashboards.data import Data, Value
 from dashboards.pages.clusters_nodes import similarity
 from tests.dashboards.clusters import C0, C1, C2, C3, C4, C5, FAR, fill_clusters
-from tests.lake.frames import Row, put
+from tests.lake.frames import put
 
 STUDY = {"study": "plain"}
 FIRST = {**STUDY, "clustering": "first"}
@@ -112,26 +112,11 @@ def test_shards_are_named(data: Data) -> None:
 
 def test_features_that_tell_a_cluster_apart(data: Data) -> None:
     """Feature 1: |3| + |−1| over the three contexts of cluster 0, 1 over the two of cluster 1."""
-    rows = data.ask("cluster_features_distinct", **FIRST)
-    assert rows.rows() == [
-        (0, 1, "embed", 1, *map(pytest.approx, (2 / 3, 1 / 2, 4 / 3, 1 / 2, 5 / 6)), "plural"),
-        (1, 1, "embed", 2, 0.5, 0.0, 1.0, 0.0, 1.0, None),
-    ]
-
-
-def test_features_are_summed_where_no_sums_are_stored(tmp_path: Path) -> None:
-    """2 − 1 = 1 in the one context of cluster 0, −4 in that of cluster 1; only activations."""
-    lake, kept = Lake(tmp_path), [(1, -1, 2.0), (1, -2, -1.0), (2, -1, -4.0)]
-    rows: list[Row] = [
-        {"site": "embed", "feature": 7, "context_id": c, "pos": p, "activation": a}
-        for c, p, a in kept
-    ]
-    put(lake, "context_features", rows, study="s", shard="00000")
-    members: list[Row] = [{"context_id": c, "cluster": c - 1} for c in (1, 2)]
-    put(lake, "cluster_members", members, study="s", clustering="c")
-    found = Data(lake).ask("cluster_features_distinct", study="s", clustering="c")
-    shown = found.select("cluster", "feature", "share", "mean_effect", "mean_effect_else").rows()
-    assert shown == [(1, 7, 1.0, 4.0, 1.0)]
+    rows = data.ask("cluster_features_distinct", **FIRST, cluster=0)
+    means = map(pytest.approx, (2 / 3, 1 / 2, 4 / 3, 1 / 2, 5 / 6))
+    assert rows.rows() == [(1, "embed", 1, *means, "plural")]
+    rows = data.ask("cluster_features_distinct", **FIRST, cluster=1)
+    assert rows.rows() == [(1, "embed", 2, 0.5, 0.0, 1.0, 0.0, 1.0, None)]
 
 
 @pytest.mark.parametrize(

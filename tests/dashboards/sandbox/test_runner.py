@@ -22,12 +22,15 @@ ENDLESS = (
 
 
 def workers() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE
-        and any("sandbox.worker" in a for a in child.cmdline())
-    ]
+    return [child for child in psutil.Process().children() if is_worker(child)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return alive and any("sandbox.worker" in a for a in process.cmdline())
+    except psutil.NoSuchProcess:  # ended meanwhile
+        return False
 
 
 @pytest.mark.parametrize(
