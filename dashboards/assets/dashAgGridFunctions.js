@@ -10,6 +10,20 @@ window.dashAgGridFunctions.shade = (value) => {
   };
 };
 
+// One theme for all tables: a grid whose theme is another object adds its style sheet again.
+window.dashAgGridFunctions.theme = (quartz, rowHeight, headerHeight) => {
+  window.lake.gridTheme ??= quartz.withParams({
+    fontFamily: "inherit", fontSize: "13px", headerFontSize: "12px", headerFontWeight: 500,
+    spacing: "4px", wrapperBorder: false, wrapperBorderRadius: "0px", cellHorizontalPadding: "10px",
+    rowHeight: `${rowHeight}px`, headerHeight: `${headerHeight}px`, browserColorScheme: "inherit",
+    backgroundColor: "var(--surface)", chromeBackgroundColor: "var(--surface)",
+    foregroundColor: "var(--text)", borderColor: "var(--rule)", accentColor: "var(--accent)",
+    headerBackgroundColor: "var(--surface)", headerTextColor: "var(--text-2)",
+    rowHoverColor: "var(--hover)", selectedRowBackgroundColor: "var(--picked)",
+  });
+  return window.lake.gridTheme;
+};
+
 // The order that a reader has given a table goes to the address, `table.column.way` a column, beside
 // those of the page's other tables, and a table follows the address where it stays on its page.
 (() => {

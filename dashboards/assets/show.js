@@ -1,9 +1,12 @@
 // Shows what the server has made of an address. Put in whole, Dash would build everything anew: the
 // focus, the scroll and the zoom would be lost at each click. So the parts that differ from what is
-// shown are changed where they stand, as long as a page keeps its shape.
+// shown are changed where they stand, as long as a page keeps its shape. Of a new page, figures and
+// tables come into boxes of their size: those in sight next, the others when the browser is idle.
 (() => {
+  const HEAVY = new Set(["Graph", "AgGrid"]);
   const MOST = 60; // changes below one component, beyond which it is put in whole
   let was = null;
+  let lacking = []; // of what is shown: [path, component] of those whose boxes are empty
   window.lake = window.lake || {};
 
   const isComponent = (node) => node !== null && typeof node === "object" && "namespace" in node;
@@ -47,21 +50,66 @@
     return collect(children, found), found;
   };
 
+  // A page without its heavy components, each of which is its box's only child.
+  const lightened = (node, path) => {
+    if (Array.isArray(node)) return node.map((child, place) => lightened(child, [...path, place]));
+    if (!isComponent(node) || !node.props.children) return node;
+    const children = node.props.children;
+    if (isComponent(children) && HEAVY.has(children.type)) {
+      lacking.push([path, children]);
+      return { ...node, props: { ...node.props, children: null } };
+    }
+    const below = lightened(children, [...path, "props", "children"]);
+    return { ...node, props: { ...node.props, children: below } };
+  };
+  const fill = ([path, component]) => {
+    window.dash_clientside.set_props(path, { children: component });
+  };
+  const inSight = ([, { props }]) => {
+    const box = document.getElementById(`${props.id}-box`);
+    const { top, bottom } = box ? box.getBoundingClientRect() : { top: 0, bottom: 1 };
+    return top < window.innerHeight && bottom > 0;
+  };
+  // The scripts behind figures and tables are loaded before the first click that needs them; and a
+  // table that stays, hidden, keeps the style sheets that each of the others would bring again.
+  let ahead = ["Graph", "AgGrid"];
+  const fetchAhead = () => {
+    const namespaces = { Graph: "dash_core_components", AgGrid: "dash_ag_grid" };
+    const children = ahead.map((type) => ({ type, namespace: namespaces[type], props: { id: type } }));
+    ahead = [];
+    window.dash_clientside.set_props("ahead", { children });
+  };
+  const fillNext = () => {
+    if (!lacking.length && ahead.length) fetchAhead();
+    if (!lacking.length) return;
+    fill(lacking.shift());
+    requestIdleCallback(fillNext);
+  };
+  const fillSight = () => {
+    const near = lacking.filter(inSight);
+    lacking = lacking.filter((one) => !near.includes(one));
+    near.forEach(fill);
+    document.body.removeAttribute("data-busy");
+    requestIdleCallback(fillNext);
+  };
+
   const show = (tree) => {
     const dash = window.dash_clientside;
     if (!tree) return dash.no_update;
+    lacking.splice(0).forEach(fill);
     window.lake.shown = collect([tree.top, tree.page], {}); // before the controls are told
     for (const part of ["top", "page"]) {
       const root = ["components", "props", "children", tree.places[part], "props", "children"];
       const turned = was && (part === "top" || was.name === tree.name);
       const changes = turned ? inside(root, was[part], tree[part]) : null;
       if (changes) changes.forEach(([path, own]) => dash.set_props(path, own));
-      else dash.set_props(part, { children: tree[part] });
+      else dash.set_props(part, { children: lightened(tree[part], root) });
     }
     if (was && was.name !== tree.name) window.scrollTo(0, 0);
     was = tree;
     document.title = tree.title;
-    document.body.removeAttribute("data-busy");
+    if (lacking.length) requestAnimationFrame(() => setTimeout(fillSight)); // once that is painted
+    else fillSight();
     return dash.no_update;
   };
   window.dash_clientside = window.dash_clientside || {};

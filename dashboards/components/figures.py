@@ -62,7 +62,8 @@ def figure(
         responsive=True,
         style={"height": "100%"},
     )
-    return html.Div(graph, className="figure", style={"height": f"{height}px"})
+    box = {"id": f"{name}-box", "className": "figure", "style": {"height": f"{height}px"}}
+    return html.Div(graph, **box)  # as high before it is filled
 
 
 def arranged(layout: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def shell() -> Component:
             html.Header(id="top", className="top"),
             html.Main(id="page", className="page"),
             html.Div(id="tip", className="tip", role="tooltip", hidden=True),
+            html.Div(id="ahead", hidden=True),
             dcc.Location(id="url", refresh=False),
             dcc.Store(id="tree"),
         ]

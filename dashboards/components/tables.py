@@ -25,16 +25,7 @@ MOST_ROWS = 16  # in sight
 LETTER = 7  # px of a header's letter
 LONGEST_CELL = 300  # characters
 WRITTEN = " written"  # after the name of a field: what is shown of it
-THEME = (
-    "themeQuartz.withParams({fontFamily: 'inherit', fontSize: '13px', headerFontSize: '12px', "
-    "headerFontWeight: 500, spacing: '4px', wrapperBorder: false, wrapperBorderRadius: '0px', "
-    f"rowHeight: '{ROW}px', headerHeight: '{HEADER}px', cellHorizontalPadding: '10px', "
-    "backgroundColor: 'var(--surface)', foregroundColor: 'var(--text)', "
-    "headerBackgroundColor: 'var(--surface)', headerTextColor: 'var(--text-2)', "
-    "borderColor: 'var(--rule)', accentColor: 'var(--accent)', "
-    "rowHoverColor: 'var(--hover)', selectedRowBackgroundColor: 'var(--picked)', "
-    "chromeBackgroundColor: 'var(--surface)', browserColorScheme: 'inherit'})"
-)
+THEME = f"theme(themeQuartz, {ROW}, {HEADER})"
 
 
 class Column(NamedTuple):
@@ -84,7 +75,8 @@ def table(
         className="grid",
         style={"height": height},
     )
-    return html.Div(grid_itself, style={"minHeight": height})  # before the grid has loaded, too
+    box = {"id": f"{name}-box", "className": "tabled", "style": {"minHeight": height}}
+    return html.Div(grid_itself, **box)  # as high before it is filled
 
 
 def _sorts(visit: Visit[Any], name: str, columns: Sequence[Column]) -> list[Sort]:
