@@ -10,6 +10,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -126,6 +127,7 @@ def _between(share: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in ends)
 
 
+@cache
 def hue(place: int) -> str:
     """A colour of medium lightness, far from those of the places beside it."""
     rgb = colorsys.hls_to_rgb((0.58 + place * GOLDEN) % 1, 0.48 + 0.08 * (place % 2), 0.55)

@@ -125,7 +125,7 @@ def _heatmap(
         scale = [[0, NEGATIVE], [0.5, low], [1, POSITIVE]]
     trace = {
         "type": "heatmap",
-        "z": np.round(cosines, 3).tolist(),
+        "z": np.round(cosines.astype(np.float64), 3).tolist(),  # of float32, twice as long
         "zmin": -1 if signed else 0,
         "zmax": 1,
         "colorscale": scale,
