@@ -1,8 +1,8 @@
 """Time of every page of the dashboard: `python -m bench.dashboard LAKE [--large FOLDER]`.
 
 A browser goes from page to page of a finished study, as by clicks; a time is from the click until
-what is in sight is painted, and until all of the page is: the first time a page is asked for and the
-best of those after, once the server has gone through its pages as it does when it starts.
+what is in sight is painted, and until all of the page is: the first time a page is asked for, and
+the best of those after, once the server has gone through its pages as it does when it starts.
 With --large, of a lake of 10 million losses, 50,000 features and 300 circuits, which is made of
 LAKE in FOLDER if it is not there. Reports milliseconds, and the server's memory at the end.
 """

@@ -62,8 +62,8 @@ def figure(
         responsive=True,
         style={"height": "100%"},
     )
-    box = {"id": f"{name}-box", "className": "figure", "style": {"height": f"{height}px"}}
-    return html.Div(graph, **box)  # as high before it is filled
+    high = {"height": f"{height}px"}  # before it is filled, too
+    return html.Div(graph, id=f"{name}-box", className="figure", style=high)
 
 
 def arranged(layout: Mapping[str, Any]) -> dict[str, Any]:

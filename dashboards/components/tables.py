@@ -75,8 +75,8 @@ def table(
         className="grid",
         style={"height": height},
     )
-    box = {"id": f"{name}-box", "className": "tabled", "style": {"minHeight": height}}
-    return html.Div(grid_itself, **box)  # as high before it is filled
+    # As high before it is filled.
+    return html.Div(grid_itself, id=f"{name}-box", className="tabled", style={"minHeight": height})
 
 
 def _sorts(visit: Visit[Any], name: str, columns: Sequence[Column]) -> list[Sort]:
