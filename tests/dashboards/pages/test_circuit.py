@@ -222,11 +222,50 @@ def test_columns_are_as_wide_as_their_most_crowded_cell(visit: Visit) -> None:
     assert [column["width"] for column in made["columns"]] == pytest.approx(widths)
     assert [column["text"] for column in made["columns"]] == ["the", "bb", "a"]
     assert len({item["y"] for item in made["items"]}) == 2
-    graph["columns"] = [{"text": "<|endoftext|>"}] * 20 + graph["columns"][1:]
-    graph["nodes"] = [{**n, "column": n["column"] + 19} for n in graph["nodes"]]
-    made = page.evaluate("([g, v]) => lake.layout(g, v, 466)", [graph, view])
-    assert made["columns"][0]["text"] == "…"
-    assert sum(column["width"] for column in made["columns"]) == pytest.approx(400)
+
+
+def test_tokens_without_room_are_slanted(visit: Visit) -> None:
+    """400 px for 20 tokens of 13 letters, and as above 30 nodes in a cell, and one in another.
+
+    Slanted the tokens take 15 each, and leave 100: for the one node 12 + 18, for the others
+    12 + 3 · 18, on 10 lines.
+    """
+    page = opened(visit)
+    node = {"effect": 1, "row": 0, "name": "", "tip": ""}
+    graph = {
+        "rows": [{"text": "embed", "colour": "#555555"}],
+        "columns": [{"text": "<|endoftext|>", "tip": "in every prompt"}] * 20
+        + [{"text": text, "tip": ""} for text in ("bb", "internationally")],
+        "nodes": [{**node, "column": 20}] * 30 + [{**node, "column": 21}],
+        "edges": [],
+        "colours": {},
+        "total": {"nodes": 31, "edges": 0},
+    }
+    view = {"nodes": 0, "edges": 0, "groups": [], "pinned": [], "node": "", "open": False}
+    columns = page.evaluate("([g, v]) => lake.layout(g, v, 466).columns", [graph, view])
+    scale = 400 / (20 * 15 + 66 + 30)
+    widths = [size * scale for size in [15] * 20 + [66, 30]]
+    assert [column["width"] for column in columns] == pytest.approx(widths)
+    page.evaluate(
+        """([graph, view]) => {
+            const element = document.createElement("div");
+            Object.assign(element, { className: "circuit", id: "slanted" });
+            element.style.width = "466px";
+            document.querySelector(".circuit").before(element);
+            lake.kinds.circuit(element, { graph, view });
+        }""",
+        [graph, view],
+    )
+    words = page.locator("#slanted .word")
+    expect(words).to_have_text([*["<|endoftext|>"] * 20, "bb", "international…"])
+    frame = page.locator("#slanted svg").bounding_box() or {}
+    for word in words.all():
+        box = word.bounding_box() or {}
+        assert box["height"] > box["width"] * 0.8
+        assert box["x"] >= frame["x"]
+        assert box["y"] + box["height"] <= frame["y"] + frame["height"]
+    words.first.hover()
+    expect(page.locator("#tip")).to_have_text("in every prompt")
 
 
 def test_a_list_of_nodes_ends_with_a_whole_row(visit: Visit) -> None:
