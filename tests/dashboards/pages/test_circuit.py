@@ -334,6 +334,21 @@ def test_pictures_and_files(visit: Visit) -> None:
     assert dot.count("->") == 4
 
 
+@pytest.mark.parametrize("by", ["choice", "step"])
+def test_another_circuit_starts_anew(visit: Visit, by: str) -> None:
+    page = opened(visit, f"{ORDER}&nodes=1&edges=1&node=y&pinned=y&groups=a~embed.3.1&open=1")
+    if by == "choice":
+        page.locator(".field.choice", has_text="Circuit").locator(".dash-dropdown").click()
+        page.get_by_role("option", name="copy.ig.sum").click()
+    else:
+        page.get_by_role("link", name="← Previous").click()
+    expect(page).to_have_url(re.compile(r"circuit=copy\.ig\.sum"))
+    expect(page).not_to_have_url(re.compile("(nodes|edges|node|pinned|groups)="))
+    expect(page).to_have_url(re.compile("open=1"))
+    expect(page.locator(".circuit .node")).to_have_count(3)
+    expect(page.locator(".notes")).to_have_count(0)
+
+
 def test_two_circuits_stand_side_by_side(visit: Visit) -> None:
     page = opened(visit)
     page.locator(".field.choice", has_text="Beside").locator(".dash-dropdown").click()

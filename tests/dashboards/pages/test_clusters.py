@@ -126,6 +126,20 @@ def test_run_k_and_rank_are_chosen(visit: Visit) -> None:
     expect(page.locator(".stepper .place")).to_have_text("2 of 3")
 
 
+@pytest.mark.parametrize("by", ["choice", "step"])
+def test_another_cluster_starts_anew(visit: Visit, by: str) -> None:
+    page = visit.open(FIRST + "&cluster=first-0&lasso=0,0,3,0,0,3&page=1&order=loss")
+    expect(page.locator(".listed h2")).to_contain_text("within the lasso")
+    if by == "choice":
+        page.locator(".cluster-controls .dash-dropdown").nth(2).click()
+        page.get_by_role("option", name=re.compile("^#1")).click()
+    else:
+        page.get_by_role("link", name="Next →").click()
+    expect(page.locator(".listed h2")).to_contain_text("of cluster #1")
+    expect(page).not_to_have_url(re.compile("lasso=|page="))
+    expect(page).to_have_url(re.compile("order=loss"))
+
+
 def test_contexts_come_in_the_orders_asked_for_with_the_answer_marked(visit: Visit) -> None:
     page = visit.open(FIRST)
     assert texts(page) == ["The girl was", "The girl was", "The girl was happy"]
