@@ -349,6 +349,22 @@ def test_another_circuit_starts_anew(visit: Visit, by: str) -> None:
     expect(page.locator(".notes")).to_have_count(0)
 
 
+def test_a_command_breaks_between_its_words_alone(visit: Visit) -> None:
+    page = opened(visit, f"{ORDER}&node=embed.4.1")
+    command = page.locator(".side .empty pre")
+    said = "python -m dagster_project.run plain --only features"
+    expect(command).to_have_text(said, use_inner_text=False)
+    lines = command.locator("span").evaluate_all("all => all.map(e => e.offsetHeight)")
+    assert len(set(lines)) == 1
+    assert command.evaluate("e => e.clientHeight") > 2 * lines[0]
+    assert (
+        command.evaluate(
+            "e => { getSelection().selectAllChildren(e); return `${getSelection()}`; }"
+        )
+        == said
+    )
+
+
 def test_two_circuits_stand_side_by_side(visit: Visit) -> None:
     page = opened(visit)
     page.locator(".field.choice", has_text="Beside").locator(".dash-dropdown").click()
