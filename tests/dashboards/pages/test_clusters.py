@@ -336,6 +336,19 @@ def test_clusterings_are_compared_alone_and_in_twos(visit: Visit) -> None:
     expect(panel).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_all_clusterings_columns_are_in_sight_and_share_the_width(visit: Visit, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": 800})
+    page = visit.open("/clusterings?study=plain")
+    headers = page.locator("#clusterings-table [role=columnheader]")
+    expect(headers).to_have_count(13)
+    room = page.locator("#clusterings-table .ag-header-viewport").evaluate("e => e.clientWidth")
+    widths = headers.evaluate_all("all => all.map(e => e.offsetWidth)")
+    assert sum(widths) == pytest.approx(room, abs=2)
+    assert max(widths) < room / 6
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
 def test_hostile_clusterings_are_inert(visit: Visit) -> None:
     page = visit.open("/clusterings?study=hostile")
     expect(page.get_by_role("heading", name="Clusters and known rules")).to_be_visible()
