@@ -132,6 +132,13 @@ def test_documents_are_stepped_through_as_their_table_shows_them(visit: Visit) -
     expect(title).to_have_text("Document 2")
 
 
+def test_a_column_of_shares_has_as_many_decimals_in_all_rows(visit: Visit) -> None:
+    page = visit.open("/losses?study=plain&by=token")
+    cells = page.locator("#loss-tokens .ag-center-cols-container [col-id=cost]")
+    expect(cells.first).to_be_visible()
+    assert all(re.fullmatch(r"\d+\.\d{3}%", text) for text in cells.all_inner_texts())
+
+
 @pytest.fixture
 def long(root: Lake, browser: Browser) -> Iterator[Visit]:
     """A browser on a document of 2,500 tokens, each on a line of its own."""
