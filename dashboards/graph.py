@@ -84,15 +84,18 @@ def connections(edges: pl.DataFrame, members: Sequence[str], side: str) -> pl.Da
         for name in ("share_above", "low", "high")
     ]
     summed = found.group_by(pl.col(there).alias("node")).agg(pl.col("weight").sum(), *bootstrap)
-    size = pl.col("weight").abs()
-    shares = summed.with_columns((size / size.sum()).alias("share"))
-    return shares.sort(["share", "node"], descending=[True, False])
+    return summed.with_columns(_share("weight")).sort(["share", "node"], descending=[True, False])
 
 
 def shared(nodes: pl.DataFrame) -> pl.DataFrame:
     """Nodes with their share of Σ|effect|."""
-    size = pl.col("effect").abs()
-    return nodes.with_columns((size / size.sum()).alias("share"))
+    return nodes.with_columns(_share("effect"))
+
+
+def _share(name: str) -> pl.Expr:
+    """Of the sum of a column's sizes; none of a sum of nothing, as of the metric pinned alone."""
+    size = pl.col(name).abs()
+    return (size / size.sum()).fill_nan(0.0).alias("share")
 
 
 def read_names(text: str) -> list[str]:

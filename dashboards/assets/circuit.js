@@ -57,13 +57,16 @@
       make(svg, "rect", { x: 0, y: row.top + 5, width: 3, height: row.height - 10, fill: colour, rx: 1.5 });
       make(svg, "text", { class: "site", x: 10, y: middle + 4 }, text);
     });
-    const bottom = layout.height - 26;
-    make(svg, "line", { class: "rule", x1: 0, x2: layout.width, y1: bottom - 4, y2: bottom - 4 });
+    const { foot } = layout;
+    make(svg, "line", { class: "rule", x1: 0, x2: layout.width, y1: foot, y2: foot });
     layout.columns.forEach((column, place) => {
       const { tip } = graph.columns[place];
-      const x = column.left + column.width / 2;
-      make(svg, "line", { class: "column", x1: column.left, x2: column.left, y1: 40, y2: layout.height - 4 });
-      make(svg, "text", { class: "word", x, y: bottom + 13, "data-tip": tip }, column.text);
+      const { left, slanted } = column, middle = left + column.width / 2;
+      make(svg, "line", { class: "column", x1: left, x2: left, y1: 40, y2: foot + (slanted ? 6 : 26) });
+      const at = slanted
+        ? { class: "word slanted", transform: `translate(${middle + 4} ${foot + 13}) rotate(-45)` }
+        : { class: "word", x: middle, y: foot + 17 };
+      make(svg, "text", { ...at, "data-tip": tip }, column.text);
     });
   };
 

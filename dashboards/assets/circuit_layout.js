@@ -5,20 +5,11 @@
   const CHARACTER = 7.2; // px of a group's name, about
   const LETTER = 6.8, BESIDE = 6; // px of a token's letter, and around a token
   const SHOWN = 9, LINES = 5, PART = 0.45; // of a token, of a cell, of the width: see columnsOf
+  const SLANT = 15, LONGEST = 14; // px from one slanted token to the next, letters of one
   const ERROR = 0.1; // px, of rounding
 
   const clipped = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
-  // The length at which widths are cut off so that they fit a room.
-  const longest = (widths, room) => {
-    let most = room, left = room;
-    for (const [place, width] of [...widths].sort((a, b) => a - b).entries()) {
-      most = left / (widths.length - place);
-      if (width > most) break;
-      left -= width;
-    }
-    return most;
-  };
 
   // What is drawn: nodes, and groups in place of theirs. of: the item of each node.
   const itemsOf = (graph, view) => {
@@ -70,8 +61,8 @@
   }));
 
   // Columns as wide as their tokens and their most crowded cells need: these in as few lines as the
-  // width allows, the same number in all columns. Tokens without nodes are cut off where these would
-  // take more than LINES, though not below their PART of the width.
+  // width allows, the same number in all columns. All tokens are slanted where those without nodes
+  // would take more than their PART of the width, and leave the nodes too little for LINES.
   const columnsOf = (graph, cells, width) => {
     const free = width - GUTTER;
     const columns = graph.columns.map((_, column) => cells.map((row) => row[column]));
@@ -79,9 +70,9 @@
     const held = (lines) => columns.map((column) => breadth(column, lines));
     const few = held(LINES);
     const room = free - sum(few.map((size, place) => size && Math.max(size, wanted[place])));
-    const bare = wanted.filter((_, place) => !few[place]);
-    const most = longest(bare, Math.max(PART * free, room));
-    const words = wanted.map((size, place) => (few[place] ? size : Math.min(size, most)));
+    const bare = sum(wanted.filter((_, place) => !few[place]));
+    const slanted = bare > Math.max(PART * free, room) + ERROR;
+    const words = slanted ? wanted.map(() => SLANT) : wanted;
     const needed = (lines) => held(lines).map((size, place) => Math.max(size, words[place]));
     const tallest = Math.max(...cells.flat().map((items) => items.length));
     let lines = 1;
@@ -91,10 +82,14 @@
     return sizes.map((size, place) => {
       const own = size * scale;
       right += own;
-      const fits = Math.max(1, Math.floor((own - 2) / LETTER));
-      return { left: right - own, width: own, text: clipped(graph.columns[place].text, fits) };
+      const fits = slanted ? LONGEST : Math.max(1, Math.floor((own - 2) / LETTER));
+      return { left: right - own, width: own, text: clipped(graph.columns[place].text, fits), slanted };
     });
   };
+
+  // How much lower slanted tokens reach than level ones.
+  const depth = (columns) => Math.max(...columns.map(({ text, slanted }) => (
+    slanted ? LETTER * text.length * Math.SQRT1_2 - BESIDE : 0)));
 
   // Places the items of a cell, further apart where there is room; the number of lines.
   const fill = (items, { left, width }, top) => {
@@ -128,6 +123,7 @@
     const metric = { key: "y", name: "y", x: last.left + last.width / 2, y: 18, shown: true,
       tip: "y, the metric", effect: 0 };
     const edges = edgesOf(graph, view, found);
-    return { ...found, edges, columns, rows, metric, width, height: top + BOTTOM, gutter: GUTTER };
+    const height = top + BOTTOM + depth(columns);
+    return { ...found, edges, columns, rows, metric, width, height, foot: top, gutter: GUTTER };
   };
 })();

@@ -1,9 +1,6 @@
 // The address is the state of a page: controls write it, arrow keys follow its links, and dcc's
 // Location, which listens for the event below, has the page shown anew.
 (() => {
-  const busy = () => { document.body.dataset.busy = ""; }; // until show.js has shown
-  window.addEventListener("_dashprivate_pushstate", busy);
-  window.addEventListener("popstate", busy);
   const go = (url) => {
     if (url === location.pathname + location.search) return;
     history.pushState({}, "", url);

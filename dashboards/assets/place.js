@@ -21,7 +21,7 @@
 
   let told = location.href; // to dcc's Location, which asks for nothing twice
   const tell = () => {
-    if (location.href === told) document.body.removeAttribute("data-busy");
+    if (location.href !== told) document.body.dataset.busy = ""; // until show.js has shown
     told = location.href;
   };
   // Added here, they are called before Location's own listeners, which are made later.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from dash import html
@@ -20,7 +21,7 @@ def empty(table: str, study: str, why: str = "") -> Component:
         [
             html.P([html.B("Nothing here yet. "), why or f"The table {table} has no rows."]),
             html.P(["The asset ", html.Code(made), " fills it: in the Dagster UI, or by"]),
-            html.Pre(command),
+            _command(command),
         ],
         className="empty",
     )
@@ -32,9 +33,9 @@ def empty_lake(root: str) -> Component:
         [
             html.P([html.B("The lake is empty. "), "There is no study in ", html.Code(root), "."]),
             html.P("The study that the package brings is made, from end to end, by"),
-            html.Pre("make demo"),
+            _command("make demo"),
             html.P(["One of your own, of a file ", html.Code("~/studies/mine.toml"), ", by"]),
-            html.Pre(
+            _command(
                 "export CIRCUIT_LAKE_STUDIES=~/studies DAGSTER_HOME=$PWD/.dagster\n"
                 f"python -m dagster_project.run mine --root {shlex.quote(root)}"
             ),
@@ -42,3 +43,9 @@ def empty_lake(root: str) -> Component:
         ],
         className="empty",
     )
+
+
+def _command(text: str) -> Component:
+    """Lines for a shell, which break between words where there is little room."""
+    words = re.split(r"(\s+)", text)
+    return html.Pre([w if w.isspace() else html.Span(w) for w in words])

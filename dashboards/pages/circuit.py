@@ -27,7 +27,7 @@ SIGNS = (
     "diamond y: the metric."
 )
 BOTH = " Hollow: in both circuits, at whatever position."
-FRESH: dict[str, Any] = {
+FRESH: dict[str, Any] = {  # with another circuit
     "nodes": None, "edges": None, "node": "", "pinned": "", "groups": "",
 }  # fmt: skip
 
@@ -127,7 +127,7 @@ def _bar(visit: Visit[CircuitState], names: list[str]) -> Component:
 
     others = [ALONE, *(n for n in names if n != visit.state.circuit)]
     return layout.bar(
-        choice("circuit", "Circuit", names, visit.state.circuit),
+        choice("circuit", "Circuit", names, visit.state.circuit, resets=" ".join(FRESH)),
         choice("other", "Beside", others, visit.state.other),
         stepper(beside(-1), beside(1), f"{place + 1} of {len(names)}"),
     )

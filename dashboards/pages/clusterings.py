@@ -32,6 +32,7 @@ assert set(MEASURES) == set(get_args(Measure))
 
 NONE = "–"  # no second clustering
 MOST_RULES = 60  # columns of the picture of rules
+LONGEST_NAME, LETTER = 24, 7  # of a clustering, in letters; px of one
 FACTS = (
     *("part", "representation", "metric", "aggregation", "similarity", "unit_norm_per_site"),
     *("unit_rows", "errors", "svd_cut", "n_clusters", "n_contexts", "n_zero", "seconds"),
@@ -151,19 +152,21 @@ def _chart(runs: pl.DataFrame, measure: str, chosen: tuple[str, str]) -> Compone
 
 def _table(visit: Visit[ClusteringsState], runs: pl.DataFrame) -> Component:
     rows = [{**row, "href": visit.href(one=row["clustering"])} for row in runs.to_dicts()]
+    longest = max(map(len, runs["clustering"].to_list()))
+    named = 30 + LETTER * min(longest, LONGEST_NAME)
     columns = [
-        Column("clustering", "clustering", term="clustering"),
+        Column("clustering", "clustering", term="clustering", width=named),
         Column("part", "part", term="part", width=70),
         Column("representation", "made of", term="representation", width=108),
         Column("n_clusters", "k", ",d", width=52),
         Column("n_contexts", "contexts", ",d", width=74),
-        Column("ari", "ARI", ".3f", term="ARI", width=76),
-        Column("nmi", "NMI", ".3f", term="NMI", width=76),
-        Column("purity", "purity", ".3f", term="purity", width=74),
-        Column("silhouette", "silhouette", ".3f", term="silhouette", width=86),
-        Column("previous_ari", "ARI previous", ".3f", term="previous token", width=96),
-        Column("answer_ari", "ARI answer", ".3f", term="answer token", width=96),
-        Column("last_ari", "ARI last", ".3f", term="last position", width=82),
+        Column("ari", "ARI", ".3f", term="ARI"),
+        Column("nmi", "NMI", ".3f", term="NMI"),
+        Column("purity", "purity", ".3f", term="purity"),
+        Column("silhouette", "silhouette", ".3f", term="silhouette"),
+        Column("previous_ari", "ARI previous", ".3f", term="previous token"),
+        Column("answer_ari", "ARI answer", ".3f", term="answer token"),
+        Column("last_ari", "ARI last", ".3f", term="last position"),
         Column("seconds", "time", ".1f", "s", width=60),
     ]
     return table("clusterings-table", rows, columns, visit=visit)

@@ -35,7 +35,8 @@ from dashboards.text import clip, plotly, token, visible
 
 BARS = 10  # answers in the histogram
 MOST_DOWNLOADED = 10_000  # contexts
-OF_CLUSTERING: dict[str, Any] = {"cluster": "", "lasso": "", "page": 0}
+OF_CLUSTER: dict[str, Any] = {"lasso": "", "page": 0}  # starts anew with another
+OF_CLUSTERING: dict[str, Any] = {"cluster": "", **OF_CLUSTER}
 
 
 def show(visit: Visit[ClustersState]) -> Component:
@@ -82,7 +83,7 @@ def _controls(visit: Visit[ClustersState], shown: Shown) -> Component:
     def step(place: int) -> str | None:
         if not 0 <= place < len(ranked):
             return None
-        return visit.href(cluster=f"{shown.clustering}-{ranked[place]}", page=0, lasso="")
+        return visit.href(cluster=f"{shown.clustering}-{ranked[place]}", **OF_CLUSTER)
 
     runs = shown.runs["clustering"].to_list()
     resets = " ".join(OF_CLUSTERING)
@@ -96,7 +97,7 @@ def _controls(visit: Visit[ClustersState], shown: Shown) -> Component:
                 file,
             ),
             layout.bar(
-                choice("cluster", "Cluster", named, shown.task),
+                choice("cluster", "Cluster", named, shown.task, resets=" ".join(OF_CLUSTER)),
                 stepper(step(at - 1), step(at + 1), f"{at + 1} of {len(ranked)}"),
             ),
         ],

@@ -18,14 +18,14 @@ from dashboards.components.files import csv
 from dashboards.components.marks import term
 from dashboards.components.palette import faint, series
 from dashboards.components.tables import Column, table
-from dashboards.numbers import nats
+from dashboards.numbers import nats, written
 from dashboards.page import Download, Page, PageState, Visit
 from dashboards.text import plotly
 
 Measure = Literal["fve", "loss_increase", "loss_recovered", "l0", "dead_fraction"]
-MEASURES: dict[str, tuple[str, str]] = {  # label, d3-format
+MEASURES: dict[str, tuple[str, str]] = {  # label, format; empty: a loss
     "fve": ("explained", ".1%"),
-    "loss_increase": ("loss increase", ".4f"),
+    "loss_increase": ("loss increase", ""),
     "loss_recovered": ("loss recovered", ".1%"),
     "l0": ("L0", ".1f"),
     "dead_fraction": ("dead", ".1%"),
@@ -84,9 +84,10 @@ def _chart(rows: pl.DataFrame, measure: str, number: str) -> Component:
             "name": plotly(study),
             "x": found["site"].to_list(),
             "y": found[measure].to_list(),
+            "customdata": [_said(value, number) for value in found[measure]],
             "marker": {"size": 9, "color": series(place)},
             "line": {"width": 1, "color": faint(series(place), 0.45)},
-            "hovertemplate": f"%{{x}}<br><b>%{{y:{number}}}</b><extra>{plotly(study)}</extra>",
+            "hovertemplate": f"%{{x}}<br><b>%{{customdata}}</b><extra>{plotly(study)}</extra>",
         }
         for place, study in enumerate(studies)
         if (found := rows.filter(study=study)) is not None
@@ -97,8 +98,12 @@ def _chart(rows: pl.DataFrame, measure: str, number: str) -> Component:
         height=300,
         showlegend=len(studies) > 1,
         xaxis={"type": "category", "categoryarray": sites, "showgrid": False},
-        yaxis={"tickformat": number},
+        yaxis={"tickformat": number, "exponentformat": "none"},
     )
+
+
+def _said(value: float | None, number: str) -> str:
+    return written(value, number) if number else nats(value, sign="+", unit="nats")
 
 
 def _table(visit: Visit[DictionariesState], rows: pl.DataFrame) -> Component:

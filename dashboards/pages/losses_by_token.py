@@ -79,7 +79,7 @@ def by_token(visit: Visit[Any]) -> list[Component]:
         Column("mean_loss", "mean loss", nats, "nats", term="loss"),
         Column("mean_entropy", "entropy", nats, "nats", term="entropy"),
         Column("top_share", "top choice", ".1%", term="top choice"),
-        Column("cost", "share of all loss", ".2p"),
+        Column("cost", "share of all loss", ".3%"),
     ]
     return [
         layout.bar(

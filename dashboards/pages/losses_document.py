@@ -23,6 +23,7 @@ from dashboards.text import clip, visible
 MOST = 2_000  # tokens shown at once
 ORDERS = {"first": "as they come", "hardest": "hardest", "easiest": "easiest"}
 OF_DOCUMENT = "document first pos"  # keys of the address that belong to one document
+TABLE = "documents"
 PER_SHARD = 1_000_000  # doc_id = shard ordinal × this + row
 
 
@@ -49,8 +50,8 @@ def by_document(visit: Visit[Any]) -> list[Component]:
     order = visit.state.order if visit.state.order in ORDERS else "hardest"
     listed = visit.data.ask("documents_by_loss", study=visit.study, subset=subset, order=order)
     found = listed["found"][0] if listed.height else 0
-    ids = listed["doc_id"].to_list()
-    chosen = visit.state.document if visit.state.document is not None else next(iter(ids), None)
+    first = listed["doc_id"][0] if found else None
+    chosen = first if visit.state.document is None else visit.state.document
     return [
         layout.bar(
             choice(
@@ -68,7 +69,7 @@ def by_document(visit: Visit[Any]) -> list[Component]:
                 "its doc_id",
                 resets="first pos",
             ),
-            _steps(visit, ids, chosen),
+            _steps(visit, _in_order(visit, listed)["doc_id"].to_list(), chosen),
         ),
         html.Div(_document(visit, chosen)),
         layout.panel("Documents", _list(visit, listed), aside=first_of(listed.height, found)),
@@ -79,6 +80,17 @@ def as_csv(visit: Visit[Any]) -> Download:
     """The tokens of the document, all of them."""
     doc_id = visit.state.document or 0
     return csv(_tokens(visit, doc_id, 0, 100_000))._replace(of=str(doc_id))
+
+
+def _in_order(visit: Visit[Any], listed: pl.DataFrame) -> pl.DataFrame:
+    """The documents as the table shows them, which the browser sorts by what the address says; as
+    there, equals keep their order, and nothing is below all else."""
+    sorts = [s for s in visit.state.sort if s.table == TABLE and s.column in listed.columns]
+    if not sorts:
+        return listed
+    falling = [sort.way == "desc" for sort in sorts]
+    columns = [sort.column for sort in sorts]
+    return listed.sort(columns, descending=falling, nulls_last=falling, maintain_order=True)
 
 
 def _steps(visit: Visit[Any], ids: list[int], chosen: int | None) -> Component:
@@ -223,7 +235,7 @@ def _list(visit: Visit[Any], listed: pl.DataFrame) -> Component:
         Column("excess", "excess", partial(nats, sign="+"), "nats", term="excess loss", width=110),
         Column("opening", "opening"),
     ]
-    return table("documents", rows, columns, visit=visit, most_rows=12)
+    return table(TABLE, rows, columns, visit=visit, most_rows=12)
 
 
 def _shard(doc_id: int) -> str:

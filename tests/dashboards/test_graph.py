@@ -47,6 +47,12 @@ def test_connections_are_shares_of_what_flows_in_or_out(data: Data) -> None:
     assert graph.connections(edges, ["resid_0.5.3"], "down")["node"].to_list() == ["y"]
 
 
+def test_what_has_no_effect_has_no_share() -> None:
+    """0 of 0: a number all the same, which JSON can hold."""
+    metric = pl.DataFrame({"node": ["y"], "effect": [0.0]})
+    assert graph.shared(metric)["share"].to_list() == [0.0]
+
+
 def test_connections_of_a_group_leave_out_its_own_and_are_summed(data: Data) -> None:
     """Both embed nodes: 1.5 − 0.5 into resid_0.5.3, 0.25 into the error; nothing comes in."""
     edges = circuit(data).edges

@@ -37,6 +37,50 @@ def test_a_choice_goes_to_the_address_and_comes_back_from_it(visit: Visit) -> No
     expect(on).to_have_text("L0")
 
 
+def test_an_address_that_is_shown_already_is_not_waited_for(visit: Visit) -> None:
+    page = visit.open("/dictionaries?study=plain")
+    busy = page.locator("body[data-busy]")
+    page.get_by_role("link", name="explained", exact=True).click()
+    expect(page).to_have_url(re.compile("study=plain$"))
+    for shown in (".options a.on", ".top a.here"):
+        page.locator(shown).first.click()
+        expect(busy).to_have_count(0)
+    for _ in range(2):  # a hash, which the server is not asked about twice
+        page.locator(".skip").focus()
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile("study=plain#page$"))
+        expect(busy).to_have_count(0)
+    page.go_back()
+    expect(page).to_have_url(re.compile("study=plain$"))
+    expect(busy).to_have_count(0)
+
+
+@pytest.mark.parametrize("by", ["links", "arrow keys"])
+def test_what_is_asked_for_twice_is_waited_for_until_it_is_shown(visit: Visit, by: str) -> None:
+    page = visit.open("/losses?study=plain&by=document&order=first")
+    title, busy = page.locator(".panel h2").first, page.locator("body[data-busy]")
+    expect(title).to_have_text("Document 0")
+    expect(busy).to_have_count(0)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/_dash-update-component*", hold)
+    for _ in range(2):  # Next leads to the same document until another is shown
+        if by == "links":
+            page.get_by_role("link", name="Next →").click()
+        else:
+            page.keyboard.press("ArrowRight")
+        expect(page).to_have_url(re.compile("document=1"))
+        assert busy.count() == 1
+    for route in held:
+        route.continue_()
+    page.unroute("**/_dash-update-component*")
+    expect(title).to_have_text("Document 1")
+    expect(busy).to_have_count(0)
+
+
 def test_a_study_is_chosen_and_kept_from_page_to_page(visit: Visit) -> None:
     page = visit.open("/")
     chosen = page.locator(".top .dash-dropdown")
@@ -136,7 +180,7 @@ def test_an_answer_on_its_way_does_not_take_back_what_was_sorted_since(visit: Vi
     def hold(route: Route) -> None:
         held.append(route)
 
-    page.route("**/_dash-update-component", hold)
+    page.route("**/_dash-update-component*", hold)
     figures.locator(column("n_nodes")).click()
     expect(page).to_have_url(re.compile(r"figures\.n_nodes\.desc$"))
     figures.locator(column("value")).click(modifiers=["Shift"])
@@ -144,7 +188,7 @@ def test_an_answer_on_its_way_does_not_take_back_what_was_sorted_since(visit: Vi
     expect(page).to_have_url(both)
     for route in held:
         route.continue_()
-    page.unroute("**/_dash-update-component")
+    page.unroute("**/_dash-update-component*")
     expect(page.locator("body[data-busy]")).to_have_count(0)
     expect(figures.locator("[aria-sort$=ending]")).to_have_count(2)
     expect(page).to_have_url(both)

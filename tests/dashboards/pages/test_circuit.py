@@ -222,11 +222,50 @@ def test_columns_are_as_wide_as_their_most_crowded_cell(visit: Visit) -> None:
     assert [column["width"] for column in made["columns"]] == pytest.approx(widths)
     assert [column["text"] for column in made["columns"]] == ["the", "bb", "a"]
     assert len({item["y"] for item in made["items"]}) == 2
-    graph["columns"] = [{"text": "<|endoftext|>"}] * 20 + graph["columns"][1:]
-    graph["nodes"] = [{**n, "column": n["column"] + 19} for n in graph["nodes"]]
-    made = page.evaluate("([g, v]) => lake.layout(g, v, 466)", [graph, view])
-    assert made["columns"][0]["text"] == "…"
-    assert sum(column["width"] for column in made["columns"]) == pytest.approx(400)
+
+
+def test_tokens_without_room_are_slanted(visit: Visit) -> None:
+    """400 px for 20 tokens of 13 letters, and as above 30 nodes in a cell, and one in another.
+
+    Slanted the tokens take 15 each, and leave 100: for the one node 12 + 18, for the others
+    12 + 3 · 18, on 10 lines.
+    """
+    page = opened(visit)
+    node = {"effect": 1, "row": 0, "name": "", "tip": ""}
+    graph = {
+        "rows": [{"text": "embed", "colour": "#555555"}],
+        "columns": [{"text": "<|endoftext|>", "tip": "in every prompt"}] * 20
+        + [{"text": text, "tip": ""} for text in ("bb", "internationally")],
+        "nodes": [{**node, "column": 20}] * 30 + [{**node, "column": 21}],
+        "edges": [],
+        "colours": {},
+        "total": {"nodes": 31, "edges": 0},
+    }
+    view = {"nodes": 0, "edges": 0, "groups": [], "pinned": [], "node": "", "open": False}
+    columns = page.evaluate("([g, v]) => lake.layout(g, v, 466).columns", [graph, view])
+    scale = 400 / (20 * 15 + 66 + 30)
+    widths = [size * scale for size in [15] * 20 + [66, 30]]
+    assert [column["width"] for column in columns] == pytest.approx(widths)
+    page.evaluate(
+        """([graph, view]) => {
+            const element = document.createElement("div");
+            Object.assign(element, { className: "circuit", id: "slanted" });
+            element.style.width = "466px";
+            document.querySelector(".circuit").before(element);
+            lake.kinds.circuit(element, { graph, view });
+        }""",
+        [graph, view],
+    )
+    words = page.locator("#slanted .word")
+    expect(words).to_have_text([*["<|endoftext|>"] * 20, "bb", "international…"])
+    frame = page.locator("#slanted svg").bounding_box() or {}
+    for word in words.all():
+        box = word.bounding_box() or {}
+        assert box["height"] > box["width"] * 0.8
+        assert box["x"] >= frame["x"]
+        assert box["y"] + box["height"] <= frame["y"] + frame["height"]
+    words.first.hover()
+    expect(page.locator("#tip")).to_have_text("in every prompt")
 
 
 def test_a_list_of_nodes_ends_with_a_whole_row(visit: Visit) -> None:
@@ -293,6 +332,37 @@ def test_pictures_and_files(visit: Visit) -> None:
     assert [row["node"] for row in made["nodes"]] == ["resid_0.5.3", "embed.3.1", "resid_0.error.3"]
     dot = Path(saved(page, "DOT").path()).read_text()
     assert dot.count("->") == 4
+
+
+@pytest.mark.parametrize("by", ["choice", "step"])
+def test_another_circuit_starts_anew(visit: Visit, by: str) -> None:
+    page = opened(visit, f"{ORDER}&nodes=1&edges=1&node=y&pinned=y&groups=a~embed.3.1&open=1")
+    if by == "choice":
+        page.locator(".field.choice", has_text="Circuit").locator(".dash-dropdown").click()
+        page.get_by_role("option", name="copy.ig.sum").click()
+    else:
+        page.get_by_role("link", name="← Previous").click()
+    expect(page).to_have_url(re.compile(r"circuit=copy\.ig\.sum"))
+    expect(page).not_to_have_url(re.compile("(nodes|edges|node|pinned|groups)="))
+    expect(page).to_have_url(re.compile("open=1"))
+    expect(page.locator(".circuit .node")).to_have_count(3)
+    expect(page.locator(".notes")).to_have_count(0)
+
+
+def test_a_command_breaks_between_its_words_alone(visit: Visit) -> None:
+    page = opened(visit, f"{ORDER}&node=embed.4.1")
+    command = page.locator(".side .empty pre")
+    said = "python -m dagster_project.run plain --only features"
+    expect(command).to_have_text(said, use_inner_text=False)
+    lines = command.locator("span").evaluate_all("all => all.map(e => e.offsetHeight)")
+    assert len(set(lines)) == 1
+    assert command.evaluate("e => e.clientHeight") > 2 * lines[0]
+    assert (
+        command.evaluate(
+            "e => { getSelection().selectAllChildren(e); return `${getSelection()}`; }"
+        )
+        == said
+    )
 
 
 def test_two_circuits_stand_side_by_side(visit: Visit) -> None:

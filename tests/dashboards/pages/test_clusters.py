@@ -126,6 +126,20 @@ def test_run_k_and_rank_are_chosen(visit: Visit) -> None:
     expect(page.locator(".stepper .place")).to_have_text("2 of 3")
 
 
+@pytest.mark.parametrize("by", ["choice", "step"])
+def test_another_cluster_starts_anew(visit: Visit, by: str) -> None:
+    page = visit.open(FIRST + "&cluster=first-0&lasso=0,0,3,0,0,3&page=1&order=loss")
+    expect(page.locator(".listed h2")).to_contain_text("within the lasso")
+    if by == "choice":
+        page.locator(".cluster-controls .dash-dropdown").nth(2).click()
+        page.get_by_role("option", name=re.compile("^#1")).click()
+    else:
+        page.get_by_role("link", name="Next →").click()
+    expect(page.locator(".listed h2")).to_contain_text("of cluster #1")
+    expect(page).not_to_have_url(re.compile("lasso=|page="))
+    expect(page).to_have_url(re.compile("order=loss"))
+
+
 def test_contexts_come_in_the_orders_asked_for_with_the_answer_marked(visit: Visit) -> None:
     page = visit.open(FIRST)
     assert texts(page) == ["The girl was", "The girl was", "The girl was happy"]
@@ -320,6 +334,19 @@ def test_clusterings_are_compared_alone_and_in_twos(visit: Visit) -> None:
     expect(page.get_by_role("heading", name="Clusters and known rules")).to_be_visible()
     page.go_back()
     expect(panel).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_all_clusterings_columns_are_in_sight_and_share_the_width(visit: Visit, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": 800})
+    page = visit.open("/clusterings?study=plain")
+    headers = page.locator("#clusterings-table [role=columnheader]")
+    expect(headers).to_have_count(13)
+    room = page.locator("#clusterings-table .ag-header-viewport").evaluate("e => e.clientWidth")
+    widths = headers.evaluate_all("all => all.map(e => e.offsetWidth)")
+    assert sum(widths) == pytest.approx(room, abs=2)
+    assert max(widths) < room / 6
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_hostile_clusterings_are_inert(visit: Visit) -> None:

@@ -106,6 +106,39 @@ def test_documents_by_arrow_keys_and_by_number(visit: Visit) -> None:
     expect(page.locator(".panel .aside").last).to_have_text(f"all {DOCUMENTS}")
 
 
+def test_documents_are_stepped_through_as_their_table_shows_them(visit: Visit) -> None:
+    page = visit.open("/losses?study=plain&by=document&order=first&document=5")
+    title = page.locator(".panel h2").first
+    place = page.locator(".stepper .place")
+    expect(place).to_have_text(f"6 of {DOCUMENTS}")
+    page.locator("#documents [role=columnheader][col-id=mean_loss]").click()  # the highest first
+    expect(page).to_have_url(re.compile("sort=documents.mean_loss.desc"))
+    expect(place).to_have_text(f"{DOCUMENTS - 5} of {DOCUMENTS}")
+    expect(title).to_have_text("Document 5")
+    page.get_by_role("link", name="Next →").click()
+    expect(title).to_have_text("Document 4")
+    page.keyboard.press("ArrowLeft")
+    expect(title).to_have_text("Document 5")
+    page = visit.open(
+        "/losses?study=plain&by=document&order=easiest&document=4"
+        "&sort=documents.subset.asc,documents.doc_id.desc,losses.x.asc,documents.x.asc"
+    )
+    expect(page.locator(".notes")).to_have_text("The table has no column “x” to be sorted by.")
+    for row, document in ((10, "3"), (11, "1"), (12, "22")):  # of books, then of web
+        cell = page.locator(f"#documents [row-index='{row}'] [col-id=doc_id]")
+        expect(cell).to_have_text(document)
+    expect(place).to_have_text(f"22 of {DOCUMENTS}")
+    page.get_by_role("link", name="Next →").click()
+    expect(title).to_have_text("Document 2")
+
+
+def test_a_column_of_shares_has_as_many_decimals_in_all_rows(visit: Visit) -> None:
+    page = visit.open("/losses?study=plain&by=token")
+    cells = page.locator("#loss-tokens .ag-center-cols-container [col-id=cost]")
+    expect(cells.first).to_be_visible()
+    assert all(re.fullmatch(r"\d+\.\d{3}%", text) for text in cells.all_inner_texts())
+
+
 @pytest.fixture
 def long(root: Lake, browser: Browser) -> Iterator[Visit]:
     """A browser on a document of 2,500 tokens, each on a line of its own."""
