@@ -4,6 +4,13 @@
 (() => {
   window.lake = window.lake || {};
   window.lake.kinds = window.lake.kinds || {};
+  window.lake.make = (parent, name, className, text) => {
+    const made = document.createElement(name);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    parent.append(made);
+    return made;
+  };
   const drawn = new WeakMap();
   const draw = (element) => {
     const kind = window.lake.kinds[element.dataset.draw];

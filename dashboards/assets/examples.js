@@ -2,13 +2,7 @@
 (() => {
   window.lake = window.lake || {};
   window.lake.kinds = window.lake.kinds || {};
-  const make = (parent, name, className, text) => {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-    return made;
-  };
+  const { make } = window.lake;
   window.lake.kinds.examples = (element, { sections }) => {
     const parts = document.createDocumentFragment();
     for (const { title, about, examples } of sections) {

@@ -5,13 +5,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 96, HEIGHT = 18; // of a histogram, px
 
-  const make = (parent, name, className, text) => {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-    return made;
-  };
+  const { make } = window.lake;
   const link = (parent, text, href) => {
     const made = make(parent, "a", "", text);
     made.href = href;

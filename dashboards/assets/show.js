@@ -108,7 +108,7 @@
     if (was && was.name !== tree.name) window.scrollTo(0, 0);
     was = tree;
     document.title = tree.title;
-    if (lacking.length) requestAnimationFrame(() => setTimeout(fillSight)); // once that is painted
+    if (lacking.length) setTimeout(fillSight); // once the boxes stand
     else fillSight();
     return dash.no_update;
   };

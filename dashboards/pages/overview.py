@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
 from dagster_project.lake.schemas import TABLES
 from dashboards.components import layout
-from dashboards.components.marks import term, tip
+from dashboards.components.marks import drawn, term
 from dashboards.components.tables import Column, table
 from dashboards.data import Holding
 from dashboards.flow import LANES, Asset
@@ -30,12 +30,13 @@ def show(visit: Visit[PageState]) -> Component:
         for row in visit.data.shared("study_overview", s).to_dicts()
     ]
     own = next((row for row in overviews if row["study"] == visit.study), {})
+    lanes = [(name, [_box(visit, asset, held) for asset in LANES[name]]) for name in LANES]
     return html.Div(
         [
             html.Div(_headline(own), className="headline"),
             layout.panel(
                 f"How {visit.study} was made",
-                html.Div([_lane(visit, held, name) for name in LANES], className="flow"),
+                drawn("flow", {"lanes": lanes}),
                 aside=_total(held),
             ),
             layout.panel("Studies of this lake", _studies(visit, overviews)),
@@ -62,33 +63,22 @@ def _headline(row: Mapping[str, Any]) -> list[Component]:
     ]
 
 
-def _lane(visit: Visit[PageState], held: Mapping[str, Holding], name: str) -> Component:
-    boxes = [_box(visit, asset, held) for asset in LANES[name]]
-    return html.Div([html.H3(name), html.Div(boxes, className="boxes")], className="lane")
-
-
-def _box(visit: Visit[PageState], asset: Asset, held: Mapping[str, Holding]) -> Component:
+def _box(visit: Visit[PageState], asset: Asset, held: Mapping[str, Holding]) -> dict[str, Any]:
     """One asset: its tables with their rows, partitions and age; what it is made from, on hover."""
     state = _state(asset, held)
     tables = [name for name in asset.tables if name in TABLES]
     docs = [f"{name}: {TABLES[name].doc}" for name in tables]
     checks = [f"✓ {what}" for what in asset.checks]
     made = f"{visit.study}/{asset.name}, from {asset.reads}"
-    said = tip("\n".join([made, *docs, *(checks if tables and tables[0] in held else [])]))
-    rows = [
-        [html.Span(f"{held[name].rows:,}" if name in held else "–"), html.Span(name)]
-        for name in tables
-    ]
-    inside = [
-        html.Div([html.B(asset.name), html.Span(state.age)]),
-        html.Div([cell for row in rows for cell in row], className="rows"),
-        html.Span(state.said, className="state"),
-    ]
-    where = visit.to(asset.page) if asset.page else None
-    name = f"box {state.name}"
-    if where is None:
-        return html.Div(inside, className=name, tabIndex=0, **said)
-    return html.Div(dcc.Link(inside, href=where), className=name, **said)
+    return {
+        "name": asset.name,
+        "age": state.age,
+        "tables": [(t, f"{held[t].rows:,}" if t in held else "–") for t in tables],
+        "state": state.name,
+        "said": state.said,
+        "href": visit.to(asset.page) if asset.page else None,
+        "tip": "\n".join([made, *docs, *(checks if tables and tables[0] in held else [])]),
+    }
 
 
 class State(NamedTuple):
