@@ -16,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -77,6 +78,7 @@ class Data:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._viewed: frozenset[str] = frozenset()  # tables that the views find files of
         self._kept: OrderedDict[object, pl.DataFrame] = OrderedDict()
+        self._coming: dict[object, Future[pl.DataFrame]] = {}
 
     def ask(self, question: str, **parameters: Value) -> pl.DataFrame:
         """Answer of `sql/dashboards/<question>.sql`; its `$names` are the parameters."""
@@ -114,11 +116,25 @@ class Data:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-            cursor = self._views(state).cursor()
-        with cursor:
-            answer = patiently(lambda: cursor.sql(sql, params=dict(parameters) or None).pl())
-        self._keep(key, answer)
-        return answer
+            coming = self._coming.get(key)  # asked by another thread just now
+            if coming is None:
+                cursor = self._views(state).cursor()
+                own = self._coming[key] = Future()
+        if coming is not None:
+            return coming.result()
+        try:
+            with cursor:
+                answer = patiently(lambda: cursor.sql(sql, params=dict(parameters) or None).pl())
+        except BaseException as error:
+            own.set_exception(error)
+            raise
+        else:
+            self._keep(key, answer)
+            own.set_result(answer)
+            return answer
+        finally:
+            with self._lock:
+                del self._coming[key]
 
     def _keep(self, key: object, answer: pl.DataFrame) -> None:
         with self._lock:

@@ -2,7 +2,8 @@
 
 Questions over all losses take a second on a lake of ten million, once: then they are kept (see
 `data`). So a server that has just started goes through its pages, in the order of the navigation,
-each as it opens and with each of its choices in turn.
+each as it opens and with each of its choices in turn. After the first it pauses: a browser that is
+opened with the server loads that page meanwhile, on the same cores.
 """
 
 from __future__ import annotations
@@ -16,28 +17,33 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from dashboards.data import Data
 from dashboards.page import AnyPage, PageState, Visit
 
+PAUSE = 3.0  # seconds
 LOG = logging.getLogger(__name__)
 
 
 class Warming(threading.Thread):
     """Goes through the pages of all studies, unless it is told to leave off."""
 
-    def __init__(self, data: Data, pages: Sequence[AnyPage]) -> None:
+    def __init__(self, data: Data, pages: Sequence[AnyPage], pause: float = PAUSE) -> None:
         super().__init__(daemon=True)
-        self._data, self._pages = data, pages
+        self._data, self._pages, self._pause = data, pages, pause
         self._over = threading.Event()
         self.start()
 
     def run(self) -> None:
         try:
-            for study in self._data.studies():
-                for page in self._pages:
-                    for state in states(page.state, study):
-                        if self._over.is_set():
-                            return
-                        page.show(Visit(page, state, self._data))
+            for place, (page, state) in enumerate(self._shown()):
+                if self._over.wait(self._pause if place == 1 else 0):
+                    return
+                page.show(Visit(page, state, self._data))
         except Exception:  # a lake that cannot be read: the pages say so
             LOG.debug("the pages could not be gone through", exc_info=True)
+
+    def _shown(self) -> Iterator[tuple[AnyPage, PageState]]:
+        for study in self._data.studies():
+            for page in self._pages:
+                for state in states(page.state, study):
+                    yield page, state
 
     def leave_off(self) -> None:
         """End after the page at hand: DuckDB must not be at work when the process ends."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from dagster_project.lake.errors import LakeError
@@ -142,6 +145,43 @@ def test_nothing_but_the_lake_is_within_reach(root: Lake, tmp_path: Path, sql: s
     with pytest.raises(duckdb.Error):
         data._connection.cursor().sql(sql.format(outside=outside)).fetchall()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lake", "outside"]
+
+
+def test_what_is_being_asked_is_not_asked_again_but_waited_for(
+    root: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root, "s")
+    data, begun, go_on = Data(root), threading.Event(), threading.Event()
+    asked: list[int] = []
+
+    def slow(action: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        asked.append(1)
+        begun.set()
+        assert go_on.wait(60)
+        return action()
+
+    monkeypatch.setattr("dashboards.data.patiently", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(data.ask, "subsets", study="s")
+        assert begun.wait(60)
+        second = pool.submit(data.ask, "subsets", study="s")
+        go_on.set()
+        assert first.result(60) is second.result(60)
+    assert asked == [1]
+
+
+def test_a_question_that_fails_is_asked_anew(root: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(root, "s")
+    data = Data(root)
+
+    def fail(_: object) -> None:
+        raise duckdb.Error("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dashboards.data.patiently", fail)
+        with pytest.raises(duckdb.Error, match="no"):
+            data.ask("subsets", study="s")
+    assert data.ask("subsets", study="s").height > 0
 
 
 def test_threads_share_it(root: Lake) -> None:

@@ -16,7 +16,7 @@ def test_what_was_gone_through_is_asked_no_more(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Data(lake)
-    Warming(data, PAGES).join()
+    Warming(data, PAGES, pause=0).join()
 
     def opened(*_: object) -> None:
         pytest.fail("a question was asked again")
@@ -38,10 +38,10 @@ def test_a_page_that_fails_stops_nothing(root: Lake) -> None:
 
     faulty = AnyPage("faulty", "Faulty", "", PAGES[0].state, fail)  # type: ignore[arg-type]
     fill(root, "s")
-    Warming(Data(root), [faulty]).join()
+    Warming(Data(root), [faulty], pause=0).join()
 
 
-def test_it_leaves_off_when_told(lake: Lake) -> None:
-    warming = Warming(Data(lake), PAGES)
+def test_it_leaves_off_when_told_also_in_its_pause(lake: Lake) -> None:
+    warming = Warming(Data(lake), PAGES, pause=3600)
     warming.leave_off()
     assert not warming.is_alive()
