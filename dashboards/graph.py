@@ -1,22 +1,18 @@
-"""A circuit as its page has it: nodes and edges by name, groups of nodes, and both as files.
+"""A circuit as its page has it: nodes and edges by name, and groups of nodes.
 
-A node's name is `site.feature` or `site.feature.pos`, with `error` for the error node, and `y` for
-the metric. Groups (supernodes) are kept in the address, as `name~node~node*name~node`.
+A node's name in addresses is `site.feature` or `site.feature.pos`, with `error` for the error node,
+and `y` for the metric. Groups (supernodes) are kept in the address, as `name~node~node*name~node`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from dashboards.components.palette import NEGATIVE, POSITIVE
 from dashboards.data import Data
-from dashboards.page import Download
-from dashboards.text import clip, visible
 
 MOST_NODES, MOST_EDGES = 1_500, 10_000  # of a circuit, the strongest
 METRIC = "y"
@@ -122,70 +118,3 @@ def read_groups(text: str) -> list[Group]:
 def write_groups(groups: Iterable[Group]) -> str:
     parts = ([re.sub(r"[*~]", " ", group.name), *group.members] for group in groups)
     return BETWEEN.join(WITHIN.join(part) for part in parts)
-
-
-def as_json(circuit: Circuit, groups: Sequence[Group]) -> Download:
-    """A circuit as JSON: facts, nodes, edges, groups, tokens."""
-    content = {
-        "circuit": dict(circuit.facts),
-        "tokens": circuit.prompt.to_dicts(),
-        "nodes": circuit.nodes.to_dicts(),
-        "edges": circuit.edges.to_dicts(),
-        "groups": [group._asdict() for group in groups],
-    }
-    return Download(json.dumps(content, indent=1), "application/json", circuit.facts["circuit"])
-
-
-def as_groups(circuit: Circuit, groups: Sequence[Group]) -> Download:
-    """Groups as JSON, as the page reads them back."""
-    content = {
-        "circuit": circuit.facts["circuit"],
-        "groups": [{"name": group.name, "nodes": list(group.members)} for group in groups],
-    }
-    return Download(json.dumps(content, indent=1), "application/json", circuit.facts["circuit"])
-
-
-def as_dot(circuit: Circuit, groups: Sequence[Group]) -> Download:
-    """A circuit for Graphviz: a rank a site, groups as clusters, colours by sign."""
-    lines = [
-        f"digraph {_quoted(circuit.facts['circuit'])} {{",
-        '  rankdir="BT";',
-        '  node [style="filled", fontcolor="#ffffff", fontname="Helvetica", fontsize=10];',
-        f'  "{METRIC}" [shape="diamond", label="{METRIC}", fillcolor="#1a1e23"];',
-    ]
-    lines += [_dot_node(row) for row in circuit.nodes.iter_rows(named=True)]
-    for _, rows in circuit.nodes.group_by("site", maintain_order=True):
-        names = "; ".join(_quoted(node) for node in rows["node"])
-        lines.append(f'  {{ rank="same"; {names} }}')
-    shown = set(circuit.nodes["node"])
-    for place, group in enumerate(groups):
-        names = "; ".join(_quoted(node) for node in group.members if node in shown)
-        lines.append(f"  subgraph cluster_{place} {{ label={_quoted(group.name)}; {names} }}")
-    widest = float(circuit.edges["weight"].abs().max() or 1.0)  # type: ignore[arg-type]
-    lines += [
-        f"  {_quoted(up)} -> {_quoted(down)} "
-        f'[color="{_colour(weight)}", penwidth={0.5 + 4 * abs(weight) / widest:.2f}, '
-        f'tooltip="{weight:.5g}"];'
-        for up, down, weight in circuit.edges.select("up", "down", "weight").iter_rows()
-    ]
-    text = "\n".join([*lines, "}", ""])
-    return Download(text, "text/vnd.graphviz", circuit.facts["circuit"])
-
-
-def _dot_node(row: Mapping[str, Any]) -> str:
-    shape = "triangle" if row["feature"] < 0 else "ellipse"
-    shown = "\n".join(part for part in (row["node"], row["label"]) if part)
-    return (
-        f'  {_quoted(row["node"])} [shape="{shape}", label={_quoted(shown)}, '
-        f'fillcolor="{_colour(row["effect"])}", tooltip="{row["effect"]:.5g}"];'
-    )
-
-
-def _colour(value: float) -> str:
-    return POSITIVE if value > 0 else NEGATIVE
-
-
-def _quoted(text: str) -> str:
-    """A string of DOT: its lines apart, what would end or escape it escaped."""
-    lines = (visible(line) for line in clip(text, 200).split("\n"))
-    return '"' + "\\n".join(re.sub(r'(["\\])', r"\\\1", line) for line in lines) + '"'

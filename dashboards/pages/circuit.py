@@ -9,7 +9,7 @@ import polars as pl
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboards import graph
+from dashboards import circuit_files, graph
 from dashboards.components import circuits, layout
 from dashboards.components.controls import choice, stepper, toggle
 from dashboards.components.empty import empty
@@ -252,15 +252,15 @@ def _file(visit: Visit[CircuitState]) -> tuple[Circuit, list[Group]]:
 
 
 def _json(visit: Visit[CircuitState]) -> Download:
-    return graph.as_json(*_file(visit))
+    return circuit_files.as_json(*_file(visit))
 
 
 def _dot(visit: Visit[CircuitState]) -> Download:
-    return graph.as_dot(*_file(visit))
+    return circuit_files.as_dot(*_file(visit))
 
 
 def _saved(visit: Visit[CircuitState]) -> Download:
-    return graph.as_groups(*_file(visit))
+    return circuit_files.as_groups(*_file(visit))
 
 
 PAGE = Page(

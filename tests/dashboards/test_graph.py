@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 import polars as pl
 import pytest
 from hypothesis import given
@@ -93,49 +90,3 @@ def test_whatever_an_address_says_of_groups_is_no_error(text: str) -> None:
     for group in graph.read_groups(text):
         assert group.members
     graph.read_names(text)
-
-
-def test_a_circuit_is_json_with_its_groups(data: Data) -> None:
-    made = json.loads(graph.as_json(circuit(data), [Group("subjects", ("embed.3.1",))]).content)
-    assert made["circuit"]["circuit"] == "order.ig.none"
-    assert [node["node"] for node in made["nodes"]][:2] == ["resid_0.5.3", "embed.3.1"]
-    assert len(made["edges"]) == 5
-    assert made["groups"] == [{"name": "subjects", "members": ["embed.3.1"]}]
-    assert [row["token"] for row in made["tokens"]] == ["The", " girl", " was", " happy"]
-
-
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-
-
-@pytest.mark.parametrize("study", ["plain", "hostile"])
-def test_dot_has_nothing_of_the_lake_outside_quotes(data: Data, study: str) -> None:
-    name = '"]; evil [URL="https://example.com" \\'
-    group = Group(name + "\n\u202e\x00", ("embed.3.1", "gone"))
-    dot = str(graph.as_dot(circuit(data, study), [group]).content)
-    bare = QUOTED.sub("Q", dot)
-    assert '"' not in bare
-    assert "URL" not in bare
-    assert "evil" not in bare
-    words = set(re.findall(r"[A-Za-z]\w*", bare))
-    assert words <= {
-        *("digraph", "subgraph", "cluster_0", "rankdir", "node", "style", "fontcolor", "fontname"),
-        *("fontsize", "shape", "label", "fillcolor", "tooltip", "rank", "color", "penwidth"),
-        *("y", "Q"),
-    }
-    assert "\u202e" not in dot
-    assert "\x00" not in dot
-    assert bare.count("->") == 5
-
-
-def test_dot_shows_errors_signs_and_labels(data: Data) -> None:
-    dot = str(graph.as_dot(circuit(data), []).content)
-    assert '"resid_0.error.3" [shape="triangle"' in dot
-    assert 'label="embed.3.1\\nplural"' in dot
-    assert re.search(r'"resid_0.error.3" -> "y" \[color="#d4572b"', dot)
-    assert re.search(r'"resid_0.5.3" -> "y" \[color="#2f7fd6"', dot)
-
-
-def test_a_circuit_without_edges_is_drawn_all_the_same(data: Data) -> None:
-    shown = graph.above(circuit(data), 0.0, 1e9)
-    assert "->" not in str(graph.as_dot(shown, []).content)
-    assert isinstance(shown.edges, pl.DataFrame)

@@ -307,7 +307,8 @@ def test_pinned_nodes_become_a_group_that_is_saved_and_loaded(visit: Visit, tmp_
     download.value.save_as(kept)
     members = ["embed.3.1", "embed.4.1"]
     assert json.loads(kept.read_text())["groups"] == [{"name": "the  subjects", "nodes": members}]
-    assert json.loads(Path(file.path()).read_text())["groups"][0]["members"] == members
+    supernodes = json.loads(Path(file.path()).read_text())["qParams"]["supernodes"]
+    assert supernodes == [["the  subjects", "0_3_1", "0_4_1"]]
     page.get_by_role("link", name="ungroup", exact=True).click()
     expect(page.locator(".groups")).to_have_count(0)
     page.locator(".grouploader input").set_input_files(kept)
@@ -329,7 +330,8 @@ def test_pictures_and_files(visit: Visit) -> None:
     assert png.startswith(b"\x89PNG")
     assert int.from_bytes(png[16:20]) > 1000  # px wide
     made = json.loads(Path(saved(page, "JSON").path()).read_text())
-    assert [row["node"] for row in made["nodes"]] == ["resid_0.5.3", "embed.3.1", "resid_0.error.3"]
+    names = ["resid_0/5@3", "embed/3@1", "resid_0/error@3", "y"]
+    assert [row["name"] for row in made["nodes"]] == names
     dot = Path(saved(page, "DOT").path()).read_text()
     assert dot.count("->") == 4
 
