@@ -12,6 +12,7 @@ from dashboards.components import layout
 from dashboards.components.controls import words
 from dashboards.components.tables import Column, table
 from dashboards.graph import Circuit
+from dashboards.numbers import written
 from dashboards.page import Visit
 from dashboards.text import clip
 
@@ -29,7 +30,8 @@ def pair(visit: Visit[Any], drawn: Sequence[Circuit]) -> Component | None:
         other_task=two["task"],
         other=two["circuit"],
     )
-    both = rows.filter(pl.col("one").is_not_null() & pl.col("two").is_not_null()).height
+    both = rows.drop_nulls(["one", "two"])
+    alike = both.select(pl.corr("one", "two", method="spearman").fill_nan(None)).item()
     columns = [
         Column("feature", "feature", term="feature", width=92),
         Column("site", "site", term="site", width=110),
@@ -40,10 +42,11 @@ def pair(visit: Visit[Any], drawn: Sequence[Circuit]) -> Component | None:
     ]
     shown = [_row(visit, row) for row in found(rows, visit.state.find).to_dicts()]
     return layout.panel(
-        f"{both:,} features and error nodes in both, of {rows.height:,} in either",
+        f"{both.height:,} features and error nodes in both, of {rows.height:,} in either",
         layout.bar(words("find", "Find", visit.state.find, "site, feature, label")),
         table("circuit-pair", shown, columns, visit=visit, most_rows=12),
-        aside="effects summed over positions; –: not in that circuit",
+        aside=f"rank correlation of the effects of those in both {written(alike, '+.2f')}; effects "
+        "summed over positions; –: not in that circuit",
         name="pair",
     )
 

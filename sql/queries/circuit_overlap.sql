@@ -1,7 +1,7 @@
 -- question: How alike are two circuits of a study?
 -- grain: one row per (study, circuit, other), circuit < other, most alike first
 -- columns: nodes_both (features only; summed over positions); nodes_either; jaccard of the two;
---   cosine of the effects (−1 to 1)
+--   cosine of the effects (−1 to 1); rank_correlation (Spearman) of the effects of nodes in both
 with nodes as (
     select study, circuit, site, feature, sum(effect) as effect
     from circuit_nodes
@@ -13,13 +13,24 @@ sizes as (
     from nodes
     group by study, circuit
 ),
-common as (
-    select one.study, one.circuit, two.circuit as other, count(*) as nodes_both,
-        sum(one.effect * two.effect) as product
+shared as (
+    select one.study, one.circuit, two.circuit as other, one.effect, two.effect as other_effect
     from nodes as one
     join nodes as two using (study, site, feature)
     where one.circuit < two.circuit
-    group by one.study, one.circuit, two.circuit
+),
+placed as (
+    select
+        *,
+        rank() over (partition by study, circuit, other order by effect) as place,
+        rank() over (partition by study, circuit, other order by other_effect) as other_place
+    from shared
+),
+common as (
+    select study, circuit, other, count(*) as nodes_both, sum(effect * other_effect) as product,
+        case when count(*) > 1 then corr(place, other_place) end as rank_correlation
+    from placed
+    group by study, circuit, other
 )
 select
     one.study,
@@ -28,7 +39,8 @@ select
     coalesce(nodes_both, 0) as nodes_both,
     one.nodes + two.nodes - coalesce(nodes_both, 0) as nodes_either,
     coalesce(nodes_both, 0) / nodes_either as jaccard,
-    coalesce(product, 0) / nullif(one.norm * two.norm, 0) as cosine
+    coalesce(product, 0) / nullif(one.norm * two.norm, 0) as cosine,
+    rank_correlation
 from sizes as one
 join sizes as two on two.study = one.study and one.circuit < two.circuit
 left join common

@@ -14,7 +14,7 @@ from dagster_project.lake.catalog import connect, define_views, fetch, grain
 from dagster_project.lake.queries import SQL_FOLDER, in_order, read, shipped
 from dagster_project.lake.schemas import LOGGED, TABLES
 from dagster_project.lake.store import Lake, LakeError
-from tests.lake.frames import put
+from tests.lake.frames import Row, put
 from tests.sql import rows
 
 S = {"study": "s"}
@@ -155,8 +155,8 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         ],
     ),
     "circuit_overlap": (  # (3, −1, 0) against (4, 0, 3)
-        "circuit, other, nodes_both, nodes_either, jaccard, cosine",
-        [("a", "b", 1, 3, 1 / 3, 12 / (math.sqrt(10) * 5))],
+        "circuit, other, nodes_both, nodes_either, jaccard, cosine, rank_correlation",
+        [("a", "b", 1, 3, 1 / 3, 12 / (math.sqrt(10) * 5), None)],
     ),
     "circuit_difference('a', 'b')": (  # of 5 and of 7
         "site, feature, found, effect, other_effect, share, other_share, difference, label",
@@ -355,6 +355,23 @@ def test_a_macro_on_a_view_may_name_its_parameters_like_the_columns(
         connection.execute(f"create macro asked({given}) as table {read_by}")
         values = ", ".join("null" for _ in parameters)
         assert fetch(connection, f"from asked({values})").columns == ["study"]
+
+
+def test_circuits_are_compared_by_the_order_of_their_effects_too(tmp_path: Path) -> None:
+    """Places 1, 2, 3 against 1, 3, 2: 1 − 6 · 2 / (3 · 8), and one node apart."""
+    lake = Lake(tmp_path)
+    effects = {"a": (-5.0, 0.1, 2.0, 9.0), "b": (10.0, 30.0, 20.0)}
+    for circuit, of in effects.items():
+        nodes: list[Row] = [
+            {"circuit": circuit, "site": "embed", "feature": i, "effect": e}
+            for i, e in enumerate(of)
+        ]
+        put(lake, "circuit_nodes", nodes, **S, task=circuit)
+    with connect(lake) as connection:
+        found = fetch(connection, "from queries.circuit_overlap")
+    assert found.select("nodes_both", "nodes_either", "rank_correlation").rows() == [
+        (3, 4, pytest.approx(0.5))
+    ]
 
 
 def test_grains_hold(filled: duckdb.DuckDBPyConnection) -> None:
