@@ -58,7 +58,27 @@ def _task(run: StageRun) -> tuple[pl.DataFrame, dict[str, Scalar]]:
     prompts = found.frame.select("split", "clean_prefix", "clean_answer")
     train, test = (prompts.filter(split=s).drop("split") for s in ("train", "test"))
     seen = len(test.join(train, on=train.columns, how="semi"))
-    return found.frame, {"test examples that are also in train": seen, **dropped}
+    figures: dict[str, Scalar] = {
+        "test examples that are also in train": seen,
+        "examples whose answers have more tokens than the first": found.n_cut,
+        "positions that a patch changes": _changed(found.frame),
+    }
+    return found.frame, {**figures, **dropped}
+
+
+def _changed(frame: pl.DataFrame) -> str:
+    """How many examples have how many positions where the prompts differ."""
+    patched = frame.drop_nulls("patch_ids").select("example", "clean_ids", "patch_ids")
+    differ = pl.col("clean_ids") != pl.col("patch_ids")
+    counts = (
+        patched.explode("clean_ids", "patch_ids")
+        .group_by("example")
+        .agg(differ.sum().alias("changed"))
+        .group_by("changed")
+        .len()
+        .sort("changed")
+    )
+    return ", ".join(f"{changed} in {n}" for changed, n in counts.iter_rows()) or "none"
 
 
 def _cluster(run: StageRun) -> tuple[pl.DataFrame, dict[str, Scalar]]:

@@ -1,9 +1,9 @@
 """Pairs: a task's prompts and answers as tokens, in a train and a test split.
 
 Attribution patches position by position, so the prompts of a pair have equally many tokens; with
-effects per position, all prompts of the task. An answer is its first token alone. What does not
-fit is dropped and counted with the reason. Examples without a patch, as members of a cluster are,
-have nulls in its columns.
+effects per position, all prompts of the task. An answer is its first token alone; those with more
+are counted. What does not fit is dropped and counted with the reason. Examples without a patch, as
+members of a cluster are, have nulls in its columns.
 Cost: six encodings a pair.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 import polars as pl
 
+from dagster_project.interp.pair_files import read_pairs
 from dagster_project.interp.text_pairs import (
     TextPair,
     check_patches,
@@ -24,7 +25,6 @@ from dagster_project.interp.text_pairs import (
     generated,
     hold_out,
     n_held_out,
-    read_pairs,
     sample,
 )
 from dagster_project.studies.study import ClusterTasksSpec, TaskSpec
@@ -68,6 +68,7 @@ class Outcome(NamedTuple):
     text: TextPair
     tokens: TokenPair | None
     reason: str = ""
+    is_cut: bool = False  # an answer has more than its first token
 
 
 class Pairs(NamedTuple):
@@ -75,6 +76,7 @@ class Pairs(NamedTuple):
 
     frame: pl.DataFrame  # SCHEMA
     dropped: pl.DataFrame  # split, reason, count, first (clean prompt of the first one dropped)
+    n_cut: int  # pairs of frame of which an answer has more than its first token
 
 
 def task_pairs(
@@ -103,7 +105,8 @@ def task_pairs(
         outcomes = of_one_length(outcomes)
     sampled = [_at_most(spec.max_examples, split, seed) for split in outcomes]
     splits = dict(zip(("train", "test"), sampled, strict=True))
-    return Pairs(_frame(splits), _dropped(splits))
+    n_cut = sum(o.is_cut for split in sampled for o in split if o.tokens)
+    return Pairs(_frame(splits), _dropped(splits), n_cut)
 
 
 def _texts(
@@ -122,9 +125,12 @@ def tokenize(pair: TextPair, encode: Encode) -> Outcome:
     texts = [text for text in (pair.clean_prefix, pair.patch_prefix) if text is not None]
     ends = [text for text in (pair.clean_answer, pair.patch_answer) if text is not None]
     prompts = {text: encode(text) for text in texts}
+    if len(texts) > len({tuple(ids) for ids in prompts.values()}):
+        return Outcome(pair, None, "prompts are the same")
     if len({len(ids) for ids in prompts.values()}) > 1:
         return Outcome(pair, None, "prompts differ in length")
-    first = [{_first_token(encode(t + end), ids) for t, ids in prompts.items()} for end in ends]
+    both = {(t, end): encode(t + end) for t in prompts for end in ends}
+    first = [{_first_token(both[t, end], ids) for t, ids in prompts.items()} for end in ends]
     if None in set().union(*first):
         return Outcome(pair, None, "answer merges with a prompt")
     if any(len(found) > 1 for found in first):
@@ -134,7 +140,8 @@ def tokenize(pair: TextPair, encode: Encode) -> Outcome:
     if len(set(answers)) < len(answers):
         return Outcome(pair, None, "answers share their first token")
     patch, patch_answer = (None, None) if len(texts) == 1 else (ids[1], answers[1])
-    return Outcome(pair, TokenPair(ids[0], patch, answers[0], patch_answer))
+    is_cut = any(len(found) > len(ids[0]) + 1 for found in both.values())
+    return Outcome(pair, TokenPair(ids[0], patch, answers[0], patch_answer), is_cut=is_cut)
 
 
 def _first_token(both: list[int], prompt: list[int]) -> int | None:

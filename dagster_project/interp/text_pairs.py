@@ -1,19 +1,15 @@
 """Text pairs: clean and patch prompts with their answers, and which of them to hold out.
 
-From JSONL of the original form {clean_prefix, patch_prefix, clean_answer, patch_answer, case}, from
-a cluster's JSON of the original form {id: {context: [tokens], answer}}, from templates × fills ×
-answers, each fill in both directions, or from a task of the generator. A file or the generator may
-leave out both patch texts, as clusters do: then there is no patch. Held-out pairs share no word
-(templates), no prompt (files) or no filling word (generator) with the others: pairs linked by
-common words are one group.
+From files (`pair_files.py`), from templates × fills × answers, each fill in both directions, or
+from a task of the generator. A file or the generator may leave out both patch texts, as clusters
+do: then there is no patch. Held-out pairs share no word (templates), no prompt (files) or no
+filling word (generator) with the others: pairs linked by common words are one group.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,8 +22,6 @@ if TYPE_CHECKING:
     from dagster_project.embedded.words import Split
 
 T = TypeVar("T")
-
-_CLEAN, _PATCH = ("clean_prefix", "clean_answer"), ("patch_prefix", "patch_answer")
 
 
 class PairError(ValueError):
@@ -43,68 +37,6 @@ class TextPair(NamedTuple):
     patch_answer: str | None  # None: no patch
     case: str | None  # the file's; of templates: which word of the fill is clean, 0 or 1
     words: tuple[str, str]  # what may not occur in both splits
-
-
-def read_pairs(file: Path) -> Iterator[TextPair]:
-    """Pairs of a JSONL file or of a cluster's JSON, repeated ones once.
-
-    Raises PairError naming file and line, or the context.
-    """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PairError(f"{file}: expected pairs as JSONL in UTF-8, found {error}") from error
-    contexts = _contexts(text)
-    if contexts is not None:
-        pairs = (_of_context(c, f"{file}: context {key!r}") for key, c in contexts.items())
-    else:
-        lines = enumerate(text.split("\n"), start=1)
-        pairs = (_parse(line, f"{file}:{number}") for number, line in lines if line.strip())
-    yield from dict.fromkeys(pairs)
-
-
-def _contexts(text: str) -> dict[str, dict[str, object]] | None:
-    """Contexts of a cluster by id; None where the text is no cluster's JSON."""
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:  # lines among them
-        return None
-    if isinstance(found, dict) and isinstance(found.get("contexts"), dict):
-        found = found["contexts"]
-    if not isinstance(found, dict) or not found:
-        return None
-    is_cluster = all(isinstance(c, dict) and "context" in c for c in found.values())
-    return found if is_cluster else None
-
-
-def _of_context(context: dict[str, object], where: str) -> TextPair:
-    """The answer's key was `y` before it was `answer`."""
-    tokens, answer = context["context"], context.get("answer", context.get("y"))
-    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-        raise PairError(f"{where}: context must be a list of strings, found {tokens!r:.80}")
-    if not isinstance(answer, str):
-        raise PairError(f"{where}: answer must be a string, found {answer!r:.80}")
-    prefix = "".join(tokens)
-    return TextPair(prefix, None, answer, None, None, (prefix, prefix))
-
-
-def _parse(line: str, where: str) -> TextPair:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise PairError(f"{where}: expected a JSON object, found {error}") from error
-    if not isinstance(record, dict):
-        raise PairError(f"{where}: expected a JSON object, found {type(record).__name__}")
-    patched = any(record.get(key) is not None for key in _PATCH)
-    for key in (*_CLEAN, *(_PATCH if patched else ())):
-        if not isinstance(record.get(key), str):
-            raise PairError(f"{where}: {key} must be a string, found {record.get(key)!r}")
-    clean, clean_answer = (record[key] for key in _CLEAN)
-    patch, patch_answer = (record.get(key) for key in _PATCH)
-    case = record.get("case")
-    label = None if case is None else str(case)
-    words = (clean, clean if patch is None else patch)
-    return TextPair(clean, patch, clean_answer, patch_answer, label, words)
 
 
 def filled(spec: TaskSpec) -> Iterator[TextPair]:

@@ -211,9 +211,9 @@ class FeaturesSpec:
 @dataclass(frozen=True)
 class TaskSpec:
     train: str = ""
-    """JSONL of {clean_prefix, patch_prefix, clean_answer, patch_answer, case}: discovery. Without
-    patch_prefix and patch_answer in any line, a task without a patch; so is the JSON of a cluster,
-    {id: {context: [tokens], answer}}, as the dashboard offers it."""
+    """JSONL, CSV or Parquet of {clean_prefix, patch_prefix, clean_answer, patch_answer, case}:
+    discovery. Without patch_prefix and patch_answer in any row, a task without a patch; so is the
+    JSON of a cluster, {id: {context: [tokens], answer}}, as the dashboard offers it."""
     test: str = ""
     """The same for evaluation. Empty: a seeded `test_share` of the pairs is held out."""
     templates: Annotated[tuple[str, ...], Distinct()] = ()

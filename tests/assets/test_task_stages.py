@@ -138,6 +138,13 @@ def test_pairs_of_templates(study: Study, lake: Lake) -> None:
         len(rows.filter(split="test")),
     )
     assert result.figures["test examples that are also in train"] == 0
+    n_changed = {
+        sum(a != b for a, b in zip(*ids, strict=True))
+        for ids in rows.select("clean_ids", "patch_ids").iter_rows()
+    }
+    said = str(result.figures["positions that a patch changes"])
+    assert {int(part.split(" in ")[0]) for part in said.split(", ")} == n_changed
+    assert sum(int(part.split(" in ")[1]) for part in said.split(", ")) == rows.height
 
 
 def test_a_task_without_test_examples(study: Study, lake: Lake) -> None:

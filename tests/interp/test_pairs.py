@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from dagster_project import embedded
 from dagster_project.interp.examples import examples_from
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.pairs import SCHEMA, cluster_pairs, task_pairs, tokenize
+from dagster_project.interp.pairs import SCHEMA, Outcome, cluster_pairs, task_pairs, tokenize
 from dagster_project.interp.text_pairs import PairError, TextPair
 from dagster_project.studies.study import ClusterTasksSpec, TaskSpec
 
@@ -29,6 +29,8 @@ def _pair(clean: str, patch: str, clean_answer: str, patch_answer: str) -> TextP
 def test_tokens_of_a_pair_by_hand() -> None:
     found = tokenize(_pair("ab", "cd", "xy", "yz"), characters)
     assert found.tokens == ([97, 98], [99, 100], ord("x"), ord("y"))
+    assert found.is_cut
+    assert not tokenize(_pair("ab", "cd", "x", "y"), characters).is_cut
     alone = tokenize(TextPair("ab", None, "xy", None, None, ("ab", "ab")), characters)
     assert alone.tokens == ([97, 98], None, ord("x"), None)
 
@@ -37,6 +39,7 @@ def test_tokens_of_a_pair_by_hand() -> None:
     ("pair", "reason"),
     [
         (_pair("ab", "abc", "x", "y"), "prompts differ in length"),
+        (_pair("ab", "ab", "x", "y"), "prompts are the same"),
         (_pair("as", "bs", "x", "ey"), "answer merges with a prompt"),
         (_pair("ab", "cb", "", "y"), "answer merges with a prompt"),
         (_pair("ab", "cb", "xa", "xb"), "answers share their first token"),
@@ -44,7 +47,7 @@ def test_tokens_of_a_pair_by_hand() -> None:
     ],
 )
 def test_what_does_not_fit_is_dropped(pair: TextPair, reason: str) -> None:
-    assert tokenize(pair, characters) == (pair, None, reason)
+    assert tokenize(pair, characters) == Outcome(pair, None, reason)
 
 
 def test_first_token_must_not_depend_on_the_prompt() -> None:

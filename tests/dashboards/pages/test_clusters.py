@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from dagster_project.interp.text_pairs import read_pairs
+from dagster_project.interp.pair_files import read_pairs
 from dagster_project.lake.store import Lake
 from tests.browser import Visit
 from tests.dashboards.clusters import C0, C1, C2, FAR, MANY, fill_clusters
