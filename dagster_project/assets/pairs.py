@@ -152,4 +152,5 @@ STAGE = Stage(
     needs=_needs,
     shards=lambda study: study.contexts.shards,
     content=_content,
+    code_version="2",  # equal prompts are dropped
 )

@@ -121,9 +121,11 @@ def circuit_edges(scene: Scene, nodes: pl.DataFrame, rules: Rules) -> Iterator[p
     kept = {site: found for site, found in kept.items() if len(found.feature)}
     n_examples = len(scene.counted)
     resamples = resampling_weights(n_examples, rules.resamples, rules.seed, scene.counted.device)
+    held: dict[str, Upstream] = {}  # a stream is upstream of three sites in turn
     for site in [*kept, METRIC]:
         above = upstream(site, scene.model.n_layers, parallel=scene.model.parallel)
-        sources = [_upstream(scene, u, kept[u]) for u in above if u in kept]
+        held = {u: held.get(u) or _upstream(scene, u, kept[u]) for u in above if u in kept}
+        sources = [*held.values()]
         for down, rows in _targets(scene, site, kept.get(site), sources):
             totals = _totals(rows, sources, n_examples, len(down.feature))
             for up, values in zip(sources, totals, strict=True):

@@ -15,7 +15,7 @@ from torch import Tensor
 from dagster_project.interp import circuit_edges as subject
 from dagster_project.interp.circuit_edges import Rules, Scene, circuit_edges, scene
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
-from dagster_project.interp.edges import upstream
+from dagster_project.interp.edges import Source, source, upstream
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel, wrap
 from dagster_project.interp.node_effects import attribute
@@ -153,6 +153,20 @@ def test_blocks_and_thresholds(example_scene: Scene, monkeypatch: pytest.MonkeyP
     for column in ("weight", "low", "high"):
         got, expected = (f.sort(ends)[column].to_torch() for f in (parts, whole))
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_a_site_is_encoded_once_for_all_that_read_it(
+    example_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Dictionary] = []
+
+    def counting(dictionary: Dictionary, *rest: object) -> Source:
+        made.append(dictionary)
+        return source(dictionary, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(subject, "source", counting)
+    list(circuit_edges(example_scene, kept(), Rules(0.0, 0, 0)))
+    assert len(made) == len({id(d) for d in made}) == len(NODES)
 
 
 def test_edges_into_the_metric_are_the_effects_of_the_last_stream(example_scene: Scene) -> None:
