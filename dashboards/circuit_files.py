@@ -17,6 +17,7 @@ from dashboards.page import Download
 from dashboards.text import clip, visible
 
 EVERYWHERE = "(all positions)"  # the one column of a circuit that is summed over positions
+LEAST_TOKENS = 2  # of fewer the viewer takes every node for one that is always active: it drops all
 
 
 def named(node: str) -> str:
@@ -36,6 +37,7 @@ def as_json(circuit: Circuit, groups: Sequence[Group]) -> Download:
     ids = {METRIC: f"{_last(circuit)}_0_{_column(circuit, None)}"}
     nodes = [*_tracer_nodes(circuit, ids), _tracer_metric(circuit, ids[METRIC])]
     tokens = [token or "" for token in circuit.prompt["token"]] or [EVERYWHERE]
+    tokens += [""] * (LEAST_TOKENS - len(tokens))
     facts = circuit.facts
     content = {
         "metadata": {
@@ -96,19 +98,19 @@ def _tracer_nodes(circuit: Circuit, ids: dict[str, str]) -> Iterator[dict[str, A
 
 
 def _tracer_metric(circuit: Circuit, name: str) -> dict[str, Any]:
-    """y, where the viewer has the logit of an answer."""
+    """y, where the viewer has the logit of an answer, whose probability it reads from the text."""
     return {
         "node_id": name,
         "feature": 0,
         "layer": str(_last(circuit)),
         "ctx_idx": _column(circuit, None),
         "feature_type": "logit",
-        "token_prob": 0.0,
+        "token_prob": 1.0,
         "is_target_logit": True,
         "run_idx": 0,
         "reverse_ctx_idx": 0,
         "jsNodeId": f"L_0-{_column(circuit, None)}",
-        "clerp": METRIC,
+        "clerp": f'Output "{METRIC}" (p=1.000)',
         "influence": None,
         "activation": None,
         "name": METRIC,

@@ -4,8 +4,9 @@ The only module of the server that opens DuckDB (sandbox/ does in processes of i
 connection in memory on the lake's views, a cursor a question, memory and threads bounded, nothing
 outside the lake's folder within its reach.
 Parameters are bound, never written into the SQL. Answers are kept until a partition of a table
-they come from changes, up to MOST_BYTES. Cost: 1 to 30 ms a question on the embedded study,
-microseconds when kept; the lake's files are looked over once a second at most.
+they come from changes, up to MOST_BYTES; what is being asked is waited for, not asked twice. Cost:
+1 to 30 ms a question on the embedded study, microseconds when kept; the lake's files are looked
+over once a second at most.
 """
 
 from __future__ import annotations
@@ -129,8 +130,8 @@ class Data:
             own.set_exception(error)
             raise
         else:
-            self._keep(key, answer)
             own.set_result(answer)
+            self._keep(key, answer)
             return answer
         finally:
             with self._lock:

@@ -205,7 +205,7 @@ CLUSTERING_TABLES = (
         column("cluster", I32, "Cluster"),
         column("place", U32, "Place within the cluster, by difference, from 1"),
         SITE,
-        FEATURE,
+        column("feature", I32, "Feature of the site's dictionary"),
         column("share", F32, "Share of the cluster's contexts in which it is active"),
         nullable("share_else", F32, "The same of the other clusters' contexts"),
         column(

@@ -1,9 +1,9 @@
 """The table contract: every table of the lake, its columns, dtypes, units, keys and meaning.
 
-Names and columns are what SQL, dashboards and notebooks rely on: nullable columns may be added,
-and whatever else changes raises CONTRACT_VERSION. Conventions: losses and entropies in nats; site
-is `embed`, `attn_0`, `mlp_0`, `resid_0`, …; feature −1 is a site's error node; `pos` counts
-tokens from 0, BOS included, except where its column says otherwise.
+Names and columns are what SQL, dashboards and notebooks rely on: tables and nullable columns may
+be added, and whatever else changes raises CONTRACT_VERSION. Conventions: losses and entropies in
+nats; site is `embed`, `attn_0`, `mlp_0`, `resid_0`, …; feature −1 is a site's error node; `pos`
+counts tokens from 0, BOS included, except where its column says otherwise.
 """
 
 from __future__ import annotations

@@ -48,19 +48,21 @@ window.dashAgGridFunctions.theme = (quartz, rowHeight, headerHeight) => {
   };
   const follow = (table) => {
     const api = gridOf(table);
-    const asked = orders().filter((sort) => sort.startsWith(`${table}.`));
-    if (!api || String(order(api, table)) === String(asked)) return;
-    const state = asked.map((text, sortIndex) => {
+    const meant = orders().filter((sort) => sort.startsWith(`${table}.`));
+    if (!api || String(order(api, table)) === String(meant)) return;
+    const state = meant.map((text, sortIndex) => {
       const [, colId, sort] = text.split(".");
       return { colId, sort, sortIndex };
     });
     api.applyColumnState({ state, defaultState: { sort: null } });
   };
 
-  let page = location.pathname;
+  const first = () => document.querySelector(".top nav a")?.pathname; // what `/` shows
+  const asked = () => (location.pathname === "/" ? first() : location.pathname);
+  let page = asked();
   const turn = () => {
-    if (page === location.pathname) document.querySelectorAll(".grid").forEach((e) => follow(e.id));
-    page = location.pathname;
+    if (page === asked()) document.querySelectorAll(".grid").forEach((e) => follow(e.id));
+    page = asked();
   };
   window.addEventListener("_dashprivate_pushstate", turn);
   window.addEventListener("popstate", turn);

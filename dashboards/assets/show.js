@@ -3,10 +3,11 @@
 // shown are changed where they stand, as long as a page keeps its shape. Of a new page, figures and
 // tables come into boxes of their size: those in sight next, the others when the browser is idle.
 (() => {
-  const HEAVY = new Set(["Graph", "AgGrid"]);
+  const HEAVY = { Graph: "dash_core_components", AgGrid: "dash_ag_grid" }; // and where from
   const MOST = 60; // changes below one component, beyond which it is put in whole
-  let was = null;
-  let lacking = []; // of what is shown: [path, component] of those whose boxes are empty
+  const SETTLED = 2000; // ms after the first page, when its reader reads
+  let was = null; // what is shown
+  let lacking = []; // of it: { path, box, component } of boxes that are still empty
   window.lake = window.lake || {};
 
   const isComponent = (node) => node !== null && typeof node === "object" && "namespace" in node;
@@ -55,61 +56,67 @@
     if (Array.isArray(node)) return node.map((child, place) => lightened(child, [...path, place]));
     if (!isComponent(node) || !node.props.children) return node;
     const children = node.props.children;
-    if (isComponent(children) && HEAVY.has(children.type)) {
-      lacking.push([path, children]);
-      return { ...node, props: { ...node.props, children: null } };
+    if (isComponent(children) && children.type in HEAVY) {
+      const box = { ...node, props: { ...node.props, children: null } };
+      lacking.push({ path, box, component: children });
+      return box;
     }
     const below = lightened(children, [...path, "props", "children"]);
     return { ...node, props: { ...node.props, children: below } };
   };
-  const fill = ([path, component]) => {
+  const fill = ({ path, box, component }) => {
+    box.props.children = component;
     window.dash_clientside.set_props(path, { children: component });
   };
-  const inSight = ([, { props }]) => {
-    const box = document.getElementById(`${props.id}-box`);
+  const inSight = ({ component }) => {
+    const box = document.getElementById(`${component.props.id}-box`);
     const { top, bottom } = box ? box.getBoundingClientRect() : { top: 0, bottom: 1 };
     return top < window.innerHeight && bottom > 0;
   };
   // The scripts behind figures and tables are loaded before the first click that needs them; and a
   // table that stays, hidden, keeps the style sheets that each of the others would bring again.
-  let ahead = ["Graph", "AgGrid"];
   const fetchAhead = () => {
-    const namespaces = { Graph: "dash_core_components", AgGrid: "dash_ag_grid" };
-    const children = ahead.map((type) => ({ type, namespace: namespaces[type], props: { id: type } }));
-    ahead = [];
-    window.dash_clientside.set_props("ahead", { children });
+    const made = ([type, namespace]) => ({ type, namespace, props: { id: type } });
+    window.dash_clientside.set_props("ahead", { children: Object.entries(HEAVY).map(made) });
+  };
+  const whenIdle = (action) => { // Safari has no requestIdleCallback
+    if (window.requestIdleCallback) requestIdleCallback(action, { timeout: 500 });
+    else setTimeout(action, 50);
   };
   const fillNext = () => {
-    if (!lacking.length && ahead.length) fetchAhead();
     if (!lacking.length) return;
     fill(lacking.shift());
-    requestIdleCallback(fillNext);
+    whenIdle(fillNext);
   };
-  const fillSight = () => {
+  const fillSight = (shown) => {
+    if (shown !== was) return; // something else is, by now
     const near = lacking.filter(inSight);
     lacking = lacking.filter((one) => !near.includes(one));
     near.forEach(fill);
     document.body.removeAttribute("data-busy");
-    requestIdleCallback(fillNext);
+    whenIdle(fillNext);
   };
 
   const show = (tree) => {
     const dash = window.dash_clientside;
     if (!tree) return dash.no_update;
-    lacking.splice(0).forEach(fill);
+    lacking = []; // what is in no box yet differs from what is to be in it
+    const shown = { name: tree.name };
     window.lake.shown = collect([tree.top, tree.page], {}); // before the controls are told
     for (const part of ["top", "page"]) {
       const root = ["components", "props", "children", tree.places[part], "props", "children"];
       const turned = was && (part === "top" || was.name === tree.name);
       const changes = turned ? inside(root, was[part], tree[part]) : null;
+      shown[part] = changes ? tree[part] : lightened(tree[part], root);
       if (changes) changes.forEach(([path, own]) => dash.set_props(path, own));
-      else dash.set_props(part, { children: lightened(tree[part], root) });
+      else dash.set_props(part, { children: structuredClone(shown[part]) }); // Dash's own
     }
+    if (!was) setTimeout(fetchAhead, SETTLED);
     if (was && was.name !== tree.name) window.scrollTo(0, 0);
-    was = tree;
+    was = shown;
     document.title = tree.title;
-    if (lacking.length) setTimeout(fillSight); // once the boxes stand
-    else fillSight();
+    if (lacking.length) setTimeout(fillSight, 0, shown); // once the boxes stand
+    else fillSight(shown);
     return dash.no_update;
   };
   window.dash_clientside = window.dash_clientside || {};

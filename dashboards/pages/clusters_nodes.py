@@ -26,7 +26,8 @@ LEAST = 2  # of each cluster
 
 def features_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
     """The features that are stronger in the cluster than elsewhere."""
-    if "distinct_features" not in visit.data.holdings(visit.study):
+    held = visit.data.holdings(visit.study).get("distinct_features")
+    if held is None or shown.clustering not in held.parts:
         return [empty("distinct_features", visit.study)]
     found = visit.data.ask(
         "cluster_features_distinct",

@@ -19,16 +19,22 @@ shared as (
     join nodes as two using (study, site, feature)
     where one.circuit < two.circuit
 ),
-placed as (
+placed as (  -- equals have the mean of their places
     select
         *,
-        rank() over (partition by study, circuit, other order by effect) as place,
-        rank() over (partition by study, circuit, other order by other_effect) as other_place
+        rank() over (partition by study, circuit, other order by effect)
+            + (count(*) over (partition by study, circuit, other, effect) - 1) / 2 as place,
+        rank() over (partition by study, circuit, other order by other_effect)
+            + (count(*) over (partition by study, circuit, other, other_effect) - 1) / 2
+            as other_place
     from shared
 ),
 common as (
     select study, circuit, other, count(*) as nodes_both, sum(effect * other_effect) as product,
-        case when count(*) > 1 then corr(place, other_place) end as rank_correlation
+        case
+            when min(place) < max(place) and min(other_place) < max(other_place)
+                then corr(place, other_place)
+        end as rank_correlation
     from placed
     group by study, circuit, other
 )

@@ -6,7 +6,7 @@
 --   cluster: Cluster
 --   place: Place within the cluster, by difference, from 1
 --   site: Where in the model: embed, attn_i, mlp_i, resid_i
---   feature: Feature of the site's dictionary; −1: the error node
+--   feature: Feature of the site's dictionary
 --   share: Share of the cluster's contexts in which it is active
 --   share_else: The same of the other clusters' contexts; may be null
 --   mean_effect: Mean over the cluster's contexts of |effect|, summed over positions; of activations where effects are not stored

@@ -54,6 +54,7 @@ def graph_of(circuit: Circuit, *groups: Group) -> dict[str, Any]:
     for part, keys in REQUIRED.items():
         for row in made[part] if isinstance(made[part], list) else [made[part]]:
             assert keys <= row.keys()
+    assert len(made["metadata"]["prompt_tokens"]) >= 2  # else the viewer drops all nodes
     ids = [node["node_id"] for node in made["nodes"]]
     assert len(ids) == len(set(ids)) == len({node["jsNodeId"] for node in made["nodes"]})
     assert {link[end] for link in made["links"] for end in ("source", "target")} <= set(ids)
@@ -70,7 +71,7 @@ def test_json_is_a_graph_of_the_viewer(data: Data) -> None:
         ("0_3_1", "embed/3@1", "0", 1, 9, feature, "embed/3@1 plural"),  # 3 · 4 / 2 + 3
         ("3_-1_3", "resid_0/error@3", "3", 3, -1, error, "resid_0/error@3"),
         ("0_4_1", "embed/4@1", "0", 1, 14, feature, "embed/4@1"),  # 4 · 5 / 2 + 4
-        ("4_0_3", "y", "4", 3, 0, "logit", "y"),
+        ("4_0_3", "y", "4", 3, 0, "logit", 'Output "y" (p=1.000)'),
     ]
     influences = [node["influence"] for node in made["nodes"]]
     assert influences == [*map(pytest.approx, (3 / 6.5, 5 / 6.5, 6 / 6.5, 1.0)), None]
@@ -84,7 +85,7 @@ def test_json_is_a_graph_of_the_viewer(data: Data) -> None:
 
 def test_a_circuit_summed_over_positions_has_one_column(data: Data) -> None:
     made = graph_of(circuit(data, task="copy"))
-    assert made["metadata"]["prompt_tokens"] == ["(all positions)"]
+    assert made["metadata"]["prompt_tokens"] == ["(all positions)", ""]
     assert {node["ctx_idx"] for node in made["nodes"]} == {0}
     assert [node["name"] for node in made["nodes"]] == ["mlp_0/9", "embed/3", "y"]
 

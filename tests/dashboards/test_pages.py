@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Locator, Route, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 
 from dashboards.pages import PAGES
-from tests.browser import Visit
+from tests.browser import Visit, visiting
 
 
 @pytest.mark.parametrize("name", [page.name for page in PAGES])
@@ -168,6 +168,47 @@ def test_the_order_of_a_table_goes_to_the_address_and_comes_back_from_it(visit: 
     sort(tasks, "task")  # descending was the last: cleared
     expect(page).not_to_have_url(re.compile("sort="))
     expect(tasks.locator(sorted_by)).to_have_count(0)
+
+
+def test_a_page_is_whole_where_the_browser_tells_nothing_of_being_idle(
+    visit: Visit, browser: Browser
+) -> None:
+    """As Safari does not."""
+    with visiting(browser, visit.url, 1280, 500) as other:
+        other.page.add_init_script("window.requestIdleCallback = undefined")
+        page = other.open("/faithfulness?study=plain&task=bracket")
+        expect(page.locator("#faithfulness-figures [role=columnheader]")).not_to_have_count(0)
+        expect(page.locator("#page :is(.figure, .tabled):empty")).to_have_count(0)
+        assert other.errors == []
+
+
+def test_a_page_that_is_left_before_it_is_drawn_is_forgotten(visit: Visit) -> None:
+    """Two addresses at once: of the first nothing is filled in below the second."""
+    page = visit.open("/dictionaries?study=plain")
+    expect(page.locator("#dictionary-table")).to_be_visible()
+    page.evaluate(
+        """() => {
+          lake.go("/faithfulness?study=plain&task=bracket");
+          new MutationObserver((_, observer) => {
+            if (!document.querySelector("#faithfulness-figures-box")) return;
+            observer.disconnect();
+            lake.go("/faithfulness?study=plain&task=agreement");
+          }).observe(document.body, { childList: true, subtree: true });
+        }"""
+    )
+    expect(page.locator("#page .stepper")).to_contain_text("1 of 2")
+    expect(page.locator("#faithfulness-figures [role=columnheader]")).not_to_have_count(0)
+    expect(page.locator("#page :is(.figure, .tabled):empty")).to_have_count(0)
+
+
+def test_the_brand_leads_to_the_first_page_in_its_own_order(visit: Visit) -> None:
+    page = visit.open("/?study=plain")
+    column = page.locator("#studies [role=columnheader][col-id=study]")
+    column.click()
+    expect(page).to_have_url(re.compile("sort=studies"))
+    page.get_by_role("link", name="Overview", exact=True).click()
+    expect(page).not_to_have_url(re.compile("sort="))
+    expect(page.locator("#studies [aria-sort$=ending]")).to_have_count(0)
 
 
 def test_an_answer_on_its_way_does_not_take_back_what_was_sorted_since(visit: Visit) -> None:

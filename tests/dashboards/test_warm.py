@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from dagster_project.lake.store import Lake
@@ -41,7 +43,15 @@ def test_a_page_that_fails_stops_nothing(root: Lake) -> None:
     Warming(Data(root), [faulty], pause=0).join()
 
 
-def test_it_leaves_off_when_told_also_in_its_pause(lake: Lake) -> None:
-    warming = Warming(Data(lake), PAGES, pause=3600)
+def test_it_leaves_off_when_told_also_in_its_pause(root: Lake) -> None:
+    shown = threading.Event()
+
+    def show(_: Visit) -> None:  # type: ignore[type-arg]
+        shown.set()
+
+    fill(root, "s")
+    page = AnyPage("one", "One", "", losses.PAGE.state, show)  # type: ignore[arg-type]
+    warming = Warming(Data(root), [page], pause=3600)
+    assert shown.wait(60)
     warming.leave_off()
     assert not warming.is_alive()

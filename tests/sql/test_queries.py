@@ -358,9 +358,11 @@ def test_a_macro_on_a_view_may_name_its_parameters_like_the_columns(
 
 
 def test_circuits_are_compared_by_the_order_of_their_effects_too(tmp_path: Path) -> None:
-    """Places 1, 2, 3 against 1, 3, 2: 1 − 6 · 2 / (3 · 8), and one node apart."""
+    """Places 1, 2, 3 against 1, 3, 2: 1 − 6 · 2 / (3 · 8), and one node apart; against 1½, 1½, 3:
+    1.5 / √(2 · 1.5); against a constant: none."""
     lake = Lake(tmp_path)
-    effects = {"a": (-5.0, 0.1, 2.0, 9.0), "b": (10.0, 30.0, 20.0)}
+    effects = {"a": (-5.0, 0.1, 2.0, 9.0), "b": (10.0, 30.0, 20.0), "c": (4.0, 4.0, 7.0)}
+    effects["d"] = (1.0, 1.0, 1.0)
     for circuit, of in effects.items():
         nodes: list[Row] = [
             {"circuit": circuit, "site": "embed", "feature": i, "effect": e}
@@ -369,8 +371,11 @@ def test_circuits_are_compared_by_the_order_of_their_effects_too(tmp_path: Path)
         put(lake, "circuit_nodes", nodes, **S, task=circuit)
     with connect(lake) as connection:
         found = fetch(connection, "from queries.circuit_overlap")
-    assert found.select("nodes_both", "nodes_either", "rank_correlation").rows() == [
-        (3, 4, pytest.approx(0.5))
+    rows = found.filter(circuit="a").sort("other")
+    assert rows.select("nodes_both", "nodes_either", "rank_correlation").rows() == [
+        (3, 4, pytest.approx(0.5)),
+        (3, 4, pytest.approx(1.5 / math.sqrt(3))),
+        (3, 4, None),
     ]
 
 

@@ -379,6 +379,7 @@ def test_two_circuits_stand_side_by_side(visit: Visit) -> None:
     assert one["x"] + one["width"] <= two["x"]
     assert one["y"] == two["y"]
     expect(page.get_by_text("1 features and error nodes in both, of 5 in either")).to_be_visible()
+    expect(page.locator(".pair .aside")).to_contain_text("in both –;")  # a rank needs two
     node(page, "mlp_0.9").click()
     expect(page.locator(".node-detail h2")).to_have_text("mlp_0 / 9")
     page.locator(".field.choice", has_text="Beside").locator(".dash-dropdown").click()

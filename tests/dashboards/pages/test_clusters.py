@@ -216,6 +216,11 @@ def test_a_point_of_the_map_says_what_it_is_and_leads_to_its_cluster(visit: Visi
     expect(page.locator(".portrait h2")).to_have_text("Cluster #0")
 
 
+def test_a_clustering_without_its_features_says_so(visit: Visit) -> None:
+    page = visit.open("/clusters?study=plain&clustering=second&view=features")
+    expect(page.locator(".empty")).to_contain_text("The table distinct_features has no rows.")
+
+
 @pytest.mark.parametrize("colour", ["Skill", "Subset", "Loss"])
 def test_the_map_takes_colours(visit: Visit, colour: str) -> None:
     page = visit.open(FIRST)
