@@ -16,10 +16,16 @@ from dagster_project.lake.store import Lake
 from dashboards.__main__ import main
 
 REPOSITORY = Path(__file__).parents[2]
+STARTED = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
+runpy.run_module("dashboards", run_name="__main__", alter_sys=True)
+"""
 
 
 def test_it_says_where_it_serves_and_ends_at_ctrl_c(lake: Lake) -> None:
-    command = [sys.executable, "-m", "dashboards", "--root", str(lake.root), "--port", "0"]
+    served = ["--root", str(lake.root), "--port", "0"]
+    command = [sys.executable, "-c", STARTED, *served]
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -1,0 +1,246 @@
+"""Seconds an example of circuit discovery at the shape of Pythia-70m: `python -m bench.circuits`.
+
+Random weights, 19 dictionaries of 32,768 features with about 64 active a token, pairs of 7 tokens.
+Beside each time stand its floor, the FLOPs that no exact method can leave out at the machine's own
+rate of matrix products, and a naive implementation at a size it can stand: the dictionary inside
+the graph at each of ig's points, and one backward of the whole model for each selected node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import resource
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import polars as pl
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from dagster_project.interp.ablation import Task
+from dagster_project.interp.circuit_edges import Rules, circuit_edges, scene
+from dagster_project.interp.collection import Collection
+from dagster_project.interp.dictionary import Dictionary, SparseDictionary
+from dagster_project.interp.examples import Examples
+from dagster_project.interp.faithfulness import faithfulness
+from dagster_project.interp.model import LanguageModel, wrap
+from dagster_project.interp.node_effects import attribute
+from dagster_project.interp.sites import Batch, parse_site, site_names
+from dagster_project.studies.study import FaithfulnessSpec, NodeEffectsSpec
+from tests.interp import spliced
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+WIDTH, LAYERS, VOCABULARY, FEATURES, ACTIVE, LENGTH = 512, 6, 50_304, 32_768, 64, 7
+STEPS, BATCH_TOKENS = 10, 8192
+SELECTED = (10, 50)  # nodes a site
+SIZES = (0, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000)
+LAYER = 12 * WIDTH**2  # weights of a layer
+
+
+class Timed(NamedTuple):
+    """One row of the report: seconds an example."""
+
+    name: str
+    seconds: float
+    floor: float | None
+    naive: float | None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.circuits", description=__doc__)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--examples", type=int, default=20)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    console, rate = Console(soft_wrap=True), matrix_rate()
+    model, before = pythia(), memory()
+    pairs = examples(options.examples)
+    dictionaries = sparse_dictionaries(model, pairs.clean.ids)
+    held = memory()
+    rows = list(timed(model, dictionaries, pairs, rate))
+    peak = memory()
+    rows += naive(model, dictionaries, pairs.rows(0, 1), rows)
+    table = Table("", "s an example", "floor, s", "naive, s", "times faster")
+    for name, seconds, floor, slow in rows:
+        cells = [seconds, floor, slow, slow and slow / seconds]
+        table.add_row(name, *("–" if c is None else f"{c:,.2f}" for c in cells))
+    console.print(table)
+    console.print(
+        f"{options.threads} threads, {rate / 1e9:.0f} GFLOP/s, {len(pairs)} examples; model "
+        f"{before:.2f} GiB, with dictionaries {held:.2f}, at most {peak:.2f}; naive {memory():.2f}"
+    )
+
+
+def timed(
+    model: LanguageModel, dictionaries: Mapping[str, Dictionary], pairs: Examples, rate: float
+) -> Iterator[Timed]:
+    """Attribution, edges and evaluation of all examples."""
+    encodes = 2 * 2 * len(dictionaries) * LENGTH * FEATURES * WIDTH  # clean and patch
+    once = 4 * LENGTH * LAYER * LAYERS  # forward and backward
+    paths = 4 * LENGTH * LAYER * sum(_layers_from(site) for site in dictionaries)
+    floors = {"attrib": encodes + once, "ig": encodes + once + STEPS * paths}
+    for method, flops in floors.items():
+        spec = NodeEffectsSpec(method=method, steps=STEPS)  # type: ignore[arg-type]
+        began = time.perf_counter()
+        effects, gradients = discovered(model, dictionaries, pairs, spec)
+        seconds = (time.perf_counter() - began) / len(pairs)
+        yield Timed(method, seconds, flops / rate, None)
+    for n in SELECTED:
+        strongest = effects.sort(pl.col("effect").abs(), descending=True)
+        nodes = strongest.group_by("site", maintain_order=True).head(n)
+        began = time.perf_counter()
+        seen = scene(model, dictionaries, pairs, gradients, BATCH_TOKENS)
+        n_edges = sum(len(frame) for frame in circuit_edges(seen, nodes, Rules(0.0, 0, 0)))
+        seconds = (time.perf_counter() - began) / len(pairs)
+        yield Timed(f"edges, {n} nodes a site ({n_edges:,} edges)", seconds, None, None)
+        del seen
+    task = Task(model, dictionaries, pairs, BATCH_TOKENS)
+    grid = FaithfulnessSpec(sizes=SIZES, units=("feature",), errors=("default",), bootstrap=0)
+    began = time.perf_counter()
+    faithfulness(task, grid, effects, None)
+    seconds = (time.perf_counter() - began) / len(pairs)
+    yield Timed(f"evaluation, {len(SIZES)} sizes and their complements", seconds, None, None)
+
+
+def _layers_from(site: str) -> int:
+    """Whole layers that a change at a site passes through."""
+    kind, layer = parse_site(site)
+    return LAYERS if kind == "embed" else LAYERS - 1 - layer
+
+
+def discovered(
+    model: LanguageModel,
+    dictionaries: Mapping[str, Dictionary],
+    pairs: Examples,
+    spec: NodeEffectsSpec,
+) -> tuple[pl.DataFrame, dict[str, Tensor]]:
+    """Effects per position, as means over examples, and the gradients behind them."""
+    collected, gradients = Collection("none"), defaultdict[str, list[Tensor]](list)
+    for found in attribute(model, dictionaries, pairs, spec, BATCH_TOKENS):
+        collected.add(found)
+        gradients[found.site].append(found.gradient)
+    effects = pl.concat(collected.node_effects(0.0, 0, 0))
+    return effects, {site: torch.cat(parts) for site, parts in gradients.items()}
+
+
+def naive(
+    model: LanguageModel,
+    dictionaries: Mapping[str, Dictionary],
+    pair: Examples,
+    rows: list[Timed],
+) -> list[Timed]:
+    """What a whole circuit of one example takes, and what it would take naively."""
+    began = time.perf_counter()
+    for site in ("embed", "mlp_2", "resid_4"):
+        alphas = [k / STEPS for k in range(STEPS)]
+        spliced.effects(model, dictionaries[site], pair, site, alphas)
+    ig = (time.perf_counter() - began) / 3 * len(dictionaries)
+    backward = seconds_of_backward(model, dictionaries, pair)
+    fast = {row.name.partition(" (")[0]: row.seconds for row in rows}
+    return [
+        Timed("ig, against naive", fast["ig"], None, ig),
+        *(
+            Timed(
+                f"ig and edges, {n} nodes a site",
+                fast["ig"] + fast[f"edges, {n} nodes a site"],
+                None,
+                ig + backward * n * len(dictionaries),
+            )
+            for n in SELECTED
+        ),
+    ]
+
+
+def seconds_of_backward(
+    model: LanguageModel, dictionaries: Mapping[str, Dictionary], pair: Examples
+) -> float:
+    """Of one node through the model with all dictionaries in its graph; mean over the sites."""
+    found: dict[str, Tensor] = {}
+
+    def splice(site: str) -> spliced.Edit:
+        def edit(x: Tensor) -> Tensor:
+            f = dictionaries[site].encode(x)
+            found[site] = f if f.requires_grad else f.requires_grad_(True)
+            decoded = dictionaries[site].decode(f)
+            return decoded + (x - decoded).detach()
+
+        return edit
+
+    with spliced.hooks(model, {site: splice(site) for site in dictionaries}):
+        model.hf(input_ids=pair.clean.ids, use_cache=False)
+    sites = list(dictionaries)
+    began = time.perf_counter()
+    for place, site in enumerate(sites[1:], start=1):
+        above = [found[up] for up in sites[:place]]
+        node = found[site][0, -1].max()
+        torch.autograd.grad(node, above, retain_graph=True, allow_unused=True)
+    return (time.perf_counter() - began) / (len(sites) - 1)
+
+
+def pythia() -> LanguageModel:
+    """Of Pythia-70m's shape, with random weights."""
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=8,
+        intermediate_size=4 * WIDTH,
+        vocab_size=VOCABULARY,
+        use_parallel_residual=True,
+    )
+    return wrap(GPTNeoXForCausalLM(config), cast("PreTrainedTokenizerBase", None))
+
+
+def examples(n: int) -> Examples:
+    """Pairs that differ in their second token."""
+    made = torch.Generator().manual_seed(1)
+    clean = torch.randint(VOCABULARY, (n, LENGTH), generator=made)
+    patch = clean.clone()
+    patch[:, 1] = torch.randint(VOCABULARY, (n,), generator=made)
+    answers = torch.randint(VOCABULARY, (2, n), generator=made)
+    lengths = torch.full((n,), LENGTH)
+    return Examples(Batch(clean, lengths), Batch(patch, lengths), answers[0], answers[1])
+
+
+def sparse_dictionaries(model: LanguageModel, ids: Tensor) -> dict[str, Dictionary]:
+    """Random directions, with biases by which about ACTIVE of them are on at a token."""
+    sites = site_names(model.n_layers)
+    seen = spliced.states(model, ids[:4], sites)
+    made: dict[str, Dictionary] = {}
+    for site in sites:
+        rows = torch.nn.functional.normalize(torch.randn(FEATURES, WIDTH))
+        least = (seen[site].flatten(0, 1) @ rows.T).topk(ACTIVE).values[:, -1].mean()
+        made[site] = SparseDictionary(
+            rows, torch.full((FEATURES,), -float(least)), rows.clone(), torch.zeros(WIDTH)
+        )
+    return made
+
+
+def matrix_rate(n: int = 2048) -> float:
+    """FLOP/s of a large product; the best of some."""
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - began)
+    return 2 * n**3 / min(times)
+
+
+def memory() -> float:
+    """GiB that the process has held at most, so far."""
+    gc.collect()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+if __name__ == "__main__":
+    main()
