@@ -9,12 +9,11 @@ the graph at each of ig's points, and one backward of the whole model for each s
 from __future__ import annotations
 
 import argparse
-import gc
 import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import polars as pl
 import torch
@@ -85,9 +84,12 @@ def timed(
     encodes = 2 * 2 * len(dictionaries) * LENGTH * FEATURES * WIDTH  # clean and patch
     once = 4 * LENGTH * LAYER * LAYERS  # forward and backward
     paths = 4 * LENGTH * LAYER * sum(_layers_from(site) for site in dictionaries)
-    floors = {"attrib": encodes + once, "ig": encodes + once + STEPS * paths}
+    floors: dict[Literal["attrib", "ig"], int] = {
+        "attrib": encodes + once,
+        "ig": encodes + once + STEPS * paths,
+    }
     for method, flops in floors.items():
-        spec = NodeEffectsSpec(method=method, steps=STEPS)  # type: ignore[arg-type]
+        spec = NodeEffectsSpec(method=method, steps=STEPS)
         began = time.perf_counter()
         effects, gradients = discovered(model, dictionaries, pairs, spec)
         seconds = (time.perf_counter() - began) / len(pairs)
@@ -100,7 +102,6 @@ def timed(
         n_edges = sum(len(frame) for frame in circuit_edges(seen, nodes, Rules(0.0, 0, 0)))
         seconds = (time.perf_counter() - began) / len(pairs)
         yield Timed(f"edges, {n} nodes a site ({n_edges:,} edges)", seconds, None, None)
-        del seen
     task = Task(model, dictionaries, pairs, BATCH_TOKENS)
     grid = FaithfulnessSpec(sizes=SIZES, units=("feature",), errors=("default",), bootstrap=0)
     began = time.perf_counter()
@@ -238,7 +239,6 @@ def matrix_rate(n: int = 2048) -> float:
 
 def memory() -> float:
     """GiB that the process has held at most, so far."""
-    gc.collect()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

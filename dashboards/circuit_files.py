@@ -18,6 +18,7 @@ from dashboards.text import clip, visible
 
 EVERYWHERE = "(all positions)"  # the one column of a circuit that is summed over positions
 LEAST_TOKENS = 2  # of fewer the viewer takes every node for one that is always active: it drops all
+UNUSED = {"run_idx": 0, "reverse_ctx_idx": 0, "activation": None}  # of a node, in the schema
 
 
 def named(node: str) -> str:
@@ -86,13 +87,11 @@ def _tracer_nodes(circuit: Circuit, ids: dict[str, str]) -> Iterator[dict[str, A
             "feature_type": "mlp reconstruction error" if is_error else "cross layer transcoder",
             "token_prob": 0.0,
             "is_target_logit": False,
-            "run_idx": 0,
-            "reverse_ctx_idx": 0,
             "jsNodeId": f"{row}_{feature}-{column if is_error else 0}",
             "clerp": f"{name} {visible(clip(node['label'], 200))}" if node["label"] else name,
             "influence": so_far / whole,
-            "activation": None,
             "name": name,
+            **UNUSED,
             **{key: node[key] for key in ("site", "pos", "effect", "patch_only", "density")},
         }
 
@@ -107,13 +106,11 @@ def _tracer_metric(circuit: Circuit, name: str) -> dict[str, Any]:
         "feature_type": "logit",
         "token_prob": 1.0,
         "is_target_logit": True,
-        "run_idx": 0,
-        "reverse_ctx_idx": 0,
         "jsNodeId": f"L_0-{_column(circuit, None)}",
         "clerp": f'Output "{METRIC}" (p=1.000)',
         "influence": None,
-        "activation": None,
         "name": METRIC,
+        **UNUSED,
     }
 
 

@@ -1,7 +1,5 @@
 // Examples of a feature by interval: its value, where it stands, and the text as a strip.
 (() => {
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
   const { make } = window.lake;
   window.lake.kinds.examples = (element, { sections }) => {
     const parts = document.createDocumentFragment();

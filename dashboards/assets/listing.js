@@ -1,7 +1,5 @@
 // Tables that the server has sorted and cut: rows of text, links, small histograms and bars.
 (() => {
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 96, HEIGHT = 18; // of a histogram, px
 
