@@ -56,11 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.circuits", description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--examples", type=int, default=20)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    console, rate = Console(soft_wrap=True), matrix_rate()
-    model, before = pythia(), memory()
-    pairs = examples(options.examples)
+    device = torch.device(options.device)
+    console, rate = Console(soft_wrap=True), matrix_rate(device)
+    model, before = pythia(device), memory()
+    pairs = examples(options.examples, device)
     dictionaries = sparse_dictionaries(model, pairs.clean.ids)
     held = memory()
     rows = list(timed(model, dictionaries, pairs, rate))
@@ -90,23 +92,23 @@ def timed(
     }
     for method, flops in floors.items():
         spec = NodeEffectsSpec(method=method, steps=STEPS)
-        began = time.perf_counter()
+        began = now(model.device)
         effects, gradients = discovered(model, dictionaries, pairs, spec)
-        seconds = (time.perf_counter() - began) / len(pairs)
+        seconds = (now(model.device) - began) / len(pairs)
         yield Timed(method, seconds, flops / rate, None)
     for n in SELECTED:
         strongest = effects.sort(pl.col("effect").abs(), descending=True)
         nodes = strongest.group_by("site", maintain_order=True).head(n)
-        began = time.perf_counter()
+        began = now(model.device)
         seen = scene(model, dictionaries, pairs, gradients, BATCH_TOKENS)
         n_edges = sum(len(frame) for frame in circuit_edges(seen, nodes, Rules(0.0, 0, 0)))
-        seconds = (time.perf_counter() - began) / len(pairs)
+        seconds = (now(model.device) - began) / len(pairs)
         yield Timed(f"edges, {n} nodes a site ({n_edges:,} edges)", seconds, None, None)
     task = Task(model, dictionaries, pairs, BATCH_TOKENS)
     grid = FaithfulnessSpec(sizes=SIZES, units=("feature",), errors=("default",), bootstrap=0)
-    began = time.perf_counter()
+    began = now(model.device)
     faithfulness(task, grid, effects, None)
-    seconds = (time.perf_counter() - began) / len(pairs)
+    seconds = (now(model.device) - began) / len(pairs)
     yield Timed(f"evaluation, {len(SIZES)} sizes and their complements", seconds, None, None)
 
 
@@ -138,11 +140,11 @@ def naive(
     rows: list[Timed],
 ) -> list[Timed]:
     """What a whole circuit of one example takes, and what it would take naively."""
-    began = time.perf_counter()
+    began = now(model.device)
     for site in ("embed", "mlp_2", "resid_4"):
         alphas = [k / STEPS for k in range(STEPS)]
         spliced.effects(model, dictionaries[site], pair, site, alphas)
-    ig = (time.perf_counter() - began) / 3 * len(dictionaries)
+    ig = (now(model.device) - began) / 3 * len(dictionaries)
     backward = seconds_of_backward(model, dictionaries, pair)
     fast = {row.name.partition(" (")[0]: row.seconds for row in rows}
     return [
@@ -177,15 +179,15 @@ def seconds_of_backward(
     with spliced.hooks(model, {site: splice(site) for site in dictionaries}):
         model.hf(input_ids=pair.clean.ids, use_cache=False)
     sites = list(dictionaries)
-    began = time.perf_counter()
+    began = now(model.device)
     for place, site in enumerate(sites[1:], start=1):
         above = [found[up] for up in sites[:place]]
         node = found[site][0, -1].max()
         torch.autograd.grad(node, above, retain_graph=True, allow_unused=True)
-    return (time.perf_counter() - began) / (len(sites) - 1)
+    return (now(model.device) - began) / (len(sites) - 1)
 
 
-def pythia() -> LanguageModel:
+def pythia(device: torch.device) -> LanguageModel:
     """Of Pythia-70m's shape, with random weights."""
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -198,17 +200,18 @@ def pythia() -> LanguageModel:
         vocab_size=VOCABULARY,
         use_parallel_residual=True,
     )
-    return wrap(GPTNeoXForCausalLM(config), cast("PreTrainedTokenizerBase", None))
+    return wrap(GPTNeoXForCausalLM(config).to(device), cast("PreTrainedTokenizerBase", None))
 
 
-def examples(n: int) -> Examples:
+def examples(n: int, device: torch.device) -> Examples:
     """Pairs that differ in their second token."""
     made = torch.Generator().manual_seed(1)
     clean = torch.randint(VOCABULARY, (n, LENGTH), generator=made)
     patch = clean.clone()
     patch[:, 1] = torch.randint(VOCABULARY, (n,), generator=made)
     answers = torch.randint(VOCABULARY, (2, n), generator=made)
-    lengths = torch.full((n,), LENGTH)
+    clean, patch, answers = (x.to(device) for x in (clean, patch, answers))
+    lengths = torch.full((n,), LENGTH, device=device)
     return Examples(Batch(clean, lengths), Batch(patch, lengths), answers[0], answers[1])
 
 
@@ -218,27 +221,40 @@ def sparse_dictionaries(model: LanguageModel, ids: Tensor) -> dict[str, Dictiona
     seen = spliced.states(model, ids[:4], sites)
     made: dict[str, Dictionary] = {}
     for site in sites:
-        rows = torch.nn.functional.normalize(torch.randn(FEATURES, WIDTH))
+        rows = torch.nn.functional.normalize(torch.randn(FEATURES, WIDTH)).to(ids.device)
         least = (seen[site].flatten(0, 1) @ rows.T).topk(ACTIVE).values[:, -1].mean()
         made[site] = SparseDictionary(
-            rows, torch.full((FEATURES,), -float(least)), rows.clone(), torch.zeros(WIDTH)
+            rows,
+            torch.full((FEATURES,), -float(least), device=ids.device),
+            rows.clone(),
+            torch.zeros(WIDTH, device=ids.device),
         )
     return made
 
 
-def matrix_rate(n: int = 2048) -> float:
-    """FLOP/s of a large product; the best of some."""
-    a, b = torch.randn(n, n), torch.randn(n, n)
+def matrix_rate(device: torch.device) -> float:
+    """FLOP/s of a large product in float32; the best of some."""
+    n = 2048 if device.type == "cpu" else 8192
+    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = now(device)
         a @ b
-        times.append(time.perf_counter() - began)
+        times.append(now(device) - began)
     return 2 * n**3 / min(times)
 
 
+def now(device: torch.device) -> float:
+    """Seconds, once all that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def memory() -> float:
-    """GiB that the process has held at most, so far."""
+    """GiB that the process has held at most, so far; on a GPU, its memory."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

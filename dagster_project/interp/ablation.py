@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dagster_project.interp.active import active_of
 from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.encoding import encode
 from dagster_project.interp.examples import Examples
@@ -115,7 +116,8 @@ class ResampledValues:
         dictionary = self.dictionaries[site]
         stream = stream.flatten(0, 1).to(dictionary.bias)
         features = encode(dictionary, stream)
-        return SiteValues(row, features, dictionary.decode(features), stream)
+        x_hat = dictionary.bias + dictionary.written(active_of(features))
+        return SiteValues(row, features, x_hat, stream)
 
 
 def from_answer(batch: Batch, lengths: Tensor) -> Tensor:

@@ -23,19 +23,19 @@ from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.edges import (
     METRIC,
     Pulled,
-    Source,
     Targets,
+    Terms,
     active,
     at_metric,
     pull_back,
-    source,
+    terms,
     upstream,
     weights,
 )
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import activations, site_names
-from dagster_project.interp.states import BLOCK, SiteState, States
+from dagster_project.interp.states import BLOCK, ERROR, SiteState, States
 
 
 class Rules(NamedTuple):
@@ -64,22 +64,28 @@ class SiteNodes(NamedTuple):
     pos: Tensor | None  # [node]; None: summed over positions
     feature: Tensor  # [node] −1: the error node
 
-    def part(self, start: int, stop: int) -> SiteNodes:
-        pos = None if self.pos is None else self.pos[start:stop]
-        return SiteNodes(pos, self.feature[start:stop])
+    def take(self, rows: Tensor | slice) -> SiteNodes:
+        return SiteNodes(None if self.pos is None else self.pos[rows], self.feature[rows])
+
+    def places(self, n_positions: int) -> Tensor:
+        """[position] bool: where any of them is."""
+        found = torch.zeros(n_positions, dtype=torch.bool, device=self.feature.device)
+        if self.pos is None:
+            return found.fill_(len(self.feature) > 0)
+        return found.index_fill_(0, self.pos, True)
 
 
-class Upstream(NamedTuple):
-    """Kept nodes of one upstream site."""
+class Kept(NamedTuple):
+    """Kept nodes of one site, as either end of edges."""
 
     site: str
     nodes: SiteNodes
-    source: Source
-    column: Tensor  # [node] of the source
+    terms: Terms
+    column: Tensor  # [node] of the terms
 
     def weights(self, pulled: Pulled) -> Tensor:
         """Edges [row, node] from these nodes into targets."""
-        found = weights(self.source, pulled)
+        found = weights(self.terms, pulled)
         if self.nodes.pos is None:
             return found.sum(1)[:, self.column]
         n_places = found.shape[1]
@@ -117,32 +123,51 @@ def circuit_edges(scene: Scene, nodes: pl.DataFrame, rules: Rules) -> Iterator[p
 
     Frames with columns of the circuit_edges table; y has feature 0 and no position.
     """
-    kept = {site: _site_nodes(nodes, site, scene) for site in scene.dictionaries}
-    kept = {site: found for site, found in kept.items() if len(found.feature)}
-    n_examples = len(scene.counted)
+    chosen = {site: site_nodes(nodes, site, scene) for site in scene.dictionaries}
+    order = [*(site for site, found in chosen.items() if len(found.feature)), METRIC]
+    model, n_examples = scene.model, len(scene.counted)
+    above = {site: upstream(site, model.n_layers, parallel=model.parallel) for site in order}
+    last = {up: place for place, site in enumerate(order) for up in above[site]}
     resamples = resampling_weights(n_examples, rules.resamples, rules.seed, scene.counted.device)
-    held: dict[str, Upstream] = {}  # a stream is upstream of three sites in turn
-    for site in [*kept, METRIC]:
-        above = upstream(site, scene.model.n_layers, parallel=scene.model.parallel)
-        held = {u: held.get(u) or _upstream(scene, u, kept[u]) for u in above if u in kept}
-        sources = [*held.values()]
-        for down, rows in _targets(scene, site, kept.get(site), sources):
+    held: dict[str, Kept] = {}
+    for place, site in enumerate(order):
+        sources = [held[up] for up in above[site] if up in held]
+        if site != METRIC:
+            held[site] = kept_at(scene, site, chosen[site])
+        for down, rows in _targets(scene, held.get(site), sources):
             totals = _totals(rows, sources, n_examples, len(down.feature))
             for up, values in zip(sources, totals, strict=True):
                 yield _frame(up, site, down, values, resamples, rules.edge_threshold)
+        held = {up: kept for up, kept in held.items() if last.get(up, -1) > place}
+
+
+def kept_at(scene: Scene, site: str, nodes: SiteNodes) -> Kept:
+    """Nodes of a site in the dictionary's terms; the error only where a node is that."""
+    is_error, n_positions = nodes.feature == ERROR, scene.counted.shape[1]
+    features = nodes.feature[~is_error].unique()
+    column = torch.searchsorted(features, nodes.feature)
+    column[is_error] = len(features)
+    found = terms(
+        scene.dictionaries[site],
+        scene.states[site],
+        scene.counted & nodes.places(n_positions),
+        features,
+        scene.counted & nodes.take(is_error).places(n_positions),
+    )
+    return Kept(site, nodes, found, column)
 
 
 Rows = Iterable[tuple[Tensor, Pulled]]  # (downstream node [row], the rows)
 
 
 def _targets(
-    scene: Scene, site: str, nodes: SiteNodes | None, sources: Sequence[Upstream]
+    scene: Scene, kept: Kept | None, sources: Sequence[Kept]
 ) -> Iterator[tuple[SiteNodes, Rows]]:
     """Downstream nodes in blocks, each with its rows; the metric is one node."""
     if not sources:
         return
-    if nodes is None:
-        pulled = at_metric(scene.states[sources[0].site])
+    if kept is None:
+        pulled = at_metric(sources[0].terms.gradient)
         yield (
             SiteNodes(None, torch.zeros(1, dtype=torch.int64)),
             [(torch.zeros_like(pulled.row), pulled)],
@@ -150,27 +175,19 @@ def _targets(
         return
     widest = max(len(up.column) for up in sources)
     size = max(1, BLOCK // (len(scene.counted) * widest))
-    for start in range(0, len(nodes.feature), size):
-        block = nodes.part(start, start + size)
-        yield block, _rows(scene, site, block, max(len(u.source.feature) for u in sources))
+    for start in range(0, len(kept.nodes.feature), size):
+        block = kept.nodes.take(slice(start, start + size))
+        yield block, _rows(scene, kept, block, max(len(u.terms.feature) for u in sources))
 
 
-def _rows(scene: Scene, site: str, nodes: SiteNodes, n_columns: int) -> Rows:
+def _rows(scene: Scene, kept: Kept, nodes: SiteNodes, n_columns: int) -> Rows:
     """Each active (example, position) of each node, pulled back in blocks of rows."""
-    dictionary, state = scene.dictionaries[site], scene.states[site]
-    here = scene.counted[..., None].expand(-1, -1, len(nodes.feature))
-    if nodes.pos is not None:
-        here = here & (torch.arange(here.shape[1], device=here.device)[:, None] == nodes.pos)
-    example, pos, node = here.nonzero(as_tuple=True)
-    targets = Targets(example, pos, nodes.feature[node])
-    kept = active(dictionary, state.clean, targets).nonzero()[:, 0]
-    targets, node = targets.take(kept), node[kept]
+    targets, node = targets_of(scene, kept, nodes)
     for pulled in pull_back(
         scene.model,
-        site,
+        kept.site,
         scene.clean,
-        dictionary,
-        state,
+        kept.terms,
         targets,
         scene.batch_tokens,
         n_columns,
@@ -179,9 +196,20 @@ def _rows(scene: Scene, site: str, nodes: SiteNodes, n_columns: int) -> Rows:
         yield node[pulled.row], pulled
 
 
-def _totals(rows: Rows, sources: Sequence[Upstream], n_examples: int, n_nodes: int) -> list[Tensor]:
+def targets_of(scene: Scene, kept: Kept, nodes: SiteNodes) -> tuple[Targets, Tensor]:
+    """Each active (example, position) of some of the kept nodes, with the node's number."""
+    here = scene.counted[..., None].expand(-1, -1, len(nodes.feature))
+    if nodes.pos is not None:
+        here = here & (torch.arange(here.shape[1], device=here.device)[:, None] == nodes.pos)
+    example, pos, node = here.nonzero(as_tuple=True)
+    targets = Targets(example, pos, nodes.feature[node])
+    rows = active(kept.terms, targets).nonzero()[:, 0]
+    return targets.take(rows), node[rows]
+
+
+def _totals(rows: Rows, sources: Sequence[Kept], n_examples: int, n_nodes: int) -> list[Tensor]:
     """Weights [example, downstream node × upstream node], summed over rows, for each source."""
-    totals = [up.source.error.new_zeros(n_examples * n_nodes, len(up.column)) for up in sources]
+    totals = [up.terms.error.new_zeros(n_examples * n_nodes, len(up.column)) for up in sources]
     for node, pulled in rows:
         for up, total in zip(sources, totals, strict=True):
             total.index_add_(0, pulled.example * n_nodes + node, up.weights(pulled))
@@ -189,7 +217,7 @@ def _totals(rows: Rows, sources: Sequence[Upstream], n_examples: int, n_nodes: i
 
 
 def _frame(
-    up: Upstream,
+    up: Kept,
     site: str,
     down: SiteNodes,
     values: Tensor,
@@ -219,7 +247,7 @@ def _end(site: str, nodes: SiteNodes, rows: Tensor) -> dict[str, pl.Series]:
     }
 
 
-def _site_nodes(nodes: pl.DataFrame, site: str, scene: Scene) -> SiteNodes:
+def site_nodes(nodes: pl.DataFrame, site: str, scene: Scene) -> SiteNodes:
     found = nodes.filter(pl.col("site") == site).sort("pos", "feature")
     device = scene.counted.device
     feature = torch.tensor(found["feature"].to_list(), dtype=torch.int64, device=device)
@@ -228,14 +256,6 @@ def _site_nodes(nodes: pl.DataFrame, site: str, scene: Scene) -> SiteNodes:
     return SiteNodes(
         torch.tensor(found["pos"].to_list(), dtype=torch.int64, device=device), feature
     )
-
-
-def _upstream(scene: Scene, site: str, nodes: SiteNodes) -> Upstream:
-    features = nodes.feature[nodes.feature >= 0].unique()
-    found = source(scene.dictionaries[site], scene.states[site], scene.counted, features)
-    column = torch.searchsorted(features, nodes.feature)
-    column[nodes.feature < 0] = len(features)
-    return Upstream(site, nodes, found, column)
 
 
 def _states(model: LanguageModel, ids: Tensor, sites: Sequence[str], batch_tokens: int) -> States:

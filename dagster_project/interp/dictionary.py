@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from dagster_project.interp.active import Active, along_rows, summed_rows
+
 Activation = Literal["relu", "topk", "jumprelu"]
 
 
@@ -44,6 +46,18 @@ class Dictionary(Protocol):
 
     def encoder_rows(self, features: Tensor) -> Tensor:
         """∂f/∂x [n, d_model] of features [n] where they are active."""
+        ...
+
+    def written(self, active: Active) -> Tensor:
+        """Σ f_i W_dec,i [token, d_model]: what the features add to the bias."""
+        ...
+
+    def along_decoder(self, active: Active, x: Tensor) -> Tensor:
+        """⟨x_token, W_dec,feature⟩ [pair] of x [token, d_model]."""
+        ...
+
+    def pulled_back(self, active: Active) -> Tensor:
+        """Σ f_i e'_i [token, d_model]: cotangents f of the features, at x."""
         ...
 
 
@@ -93,6 +107,15 @@ class SparseDictionary:
     def encoder_rows(self, features: Tensor) -> Tensor:
         return self.W_enc[features]
 
+    def written(self, active: Active) -> Tensor:
+        return summed_rows(active, self.W_dec)
+
+    def along_decoder(self, active: Active, x: Tensor) -> Tensor:
+        return along_rows(active, x, self.W_dec)
+
+    def pulled_back(self, active: Active) -> Tensor:
+        return summed_rows(active, self.W_enc)
+
 
 @dataclass(frozen=True)
 class IdentityDictionary:
@@ -121,3 +144,12 @@ class IdentityDictionary:
 
     def encoder_rows(self, features: Tensor) -> Tensor:
         return self.decoder_rows(features)
+
+    def written(self, active: Active) -> Tensor:
+        return active.dense()
+
+    def along_decoder(self, active: Active, x: Tensor) -> Tensor:
+        return x[active.token, active.feature]
+
+    def pulled_back(self, active: Active) -> Tensor:
+        return active.dense()

@@ -13,8 +13,11 @@ sum, so one pull-back serves both. `y` is the metric: its cotangent is ḡ at th
 edge is the node's effect.
 
 A feature that is inactive in the clean run has no edge into it: drop such targets with `active`.
-Memory: a block's rows hold at most `batch_tokens` tokens and BLOCK weights. Sites without a
-dictionary take no part: no edge goes through or around them.
+A site is encoded once, for what its nodes are as either end (`terms`): in full where its error is
+wanted, which is a matter of all features, and otherwise the wanted features alone. Memory: a
+block's rows hold at most `batch_tokens` tokens and BLOCK weights; of a site three numbers a token
+and wanted feature, and three streams. Sites without a dictionary take no part: no edge goes
+through or around them.
 """
 
 from __future__ import annotations
@@ -27,10 +30,18 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
-from dagster_project.interp.encoding import encode
+from dagster_project.interp.encoding import encode_some
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import parse_site, read
-from dagster_project.interp.states import BLOCK, ERROR, SiteState, States, changes
+from dagster_project.interp.states import (
+    BLOCK,
+    ERROR,
+    Change,
+    SiteState,
+    States,
+    blocks,
+    changes,
+)
 
 METRIC = "y"
 
@@ -55,13 +66,17 @@ class Pulled(NamedTuple):
     gradient: Tensor  # [row, place, d_model]
 
 
-class Source(NamedTuple):
-    """Upstream nodes of one site: some of its features, and its error."""
+class Terms(NamedTuple):
+    """Some features of a site and its error as ends of edges; 0 at tokens that were not read."""
 
     feature: Tensor  # [column] ascending; the last is −1, the error node
-    decoder: Tensor  # [column − 1, d_model]
-    features: Tensor  # Δf [batch, position, column − 1], 0 where a position does not count
-    error: Tensor  # Δε [batch, position, d_model], likewise
+    decoder: Tensor  # W_dec [column − 1, d_model]
+    encoder: Tensor  # e' [column − 1, d_model]
+    on: Tensor  # [batch, position, column − 1] bool: where the encoder has this derivative
+    features: Tensor  # Δf [batch, position, column − 1]
+    error: Tensor  # Δε [batch, position, d_model]
+    gradient: Tensor  # ḡ [batch, position, d_model]
+    error_cotangent: Tensor  # ḡ − Σ_k (ḡ·W_dec,k) e'_k over active k, the same shape
 
 
 def upstream(site: str, n_layers: int, *, parallel: bool) -> list[str]:
@@ -77,23 +92,49 @@ def upstream(site: str, n_layers: int, *, parallel: bool) -> list[str]:
     return [] if kind == "embed" else before
 
 
-def source(
-    dictionary: Dictionary, state: SiteState, counted: Tensor, features: Tensor | None = None
-) -> Source:
-    """Δz of upstream features [column] (None: all that change anywhere) and of the error."""
-    if features is None:
-        moving = [c.features.any(0) for _, _, c in changes(dictionary, state, counted)]
-        features = torch.stack(moving).any(0).nonzero()[:, 0]
-    delta = state.gradient.new_zeros(*counted.shape, len(features))
-    error = torch.zeros_like(state.gradient)
-    for example, pos, found in changes(dictionary, state, counted):
-        delta[example, pos] = found.features[:, features]
+def terms(
+    dictionary: Dictionary, state: SiteState, tokens: Tensor, features: Tensor, errors: Tensor
+) -> Terms:
+    """Wanted features [column], ascending, at the tokens, and the error at some tokens.
+
+    tokens, errors: [batch, position] bool.
+    """
+    shape = (*tokens.shape, len(features))
+    delta, on = state.gradient.new_zeros(shape), torch.zeros(shape, device=tokens.device).bool()
+    error, cotangent = torch.zeros_like(state.gradient), torch.zeros_like(state.gradient)
+    column = torch.full((dictionary.n_features,), -1, device=tokens.device)
+    column[features] = torch.arange(len(features), device=tokens.device)
+    for example, pos, found in changes(dictionary, state, errors):
+        active, here = found.features, column[found.features.feature] >= 0
+        token = active.token[here]
+        at = example[token], pos[token], column[active.feature[here]]
+        delta[at], on[at] = active.value[here], found.clean[here] != 0
         error[example, pos] = found.error
+        gradient = state.gradient[example, pos]
+        cotangent[example, pos] = gradient - _explained(dictionary, found, gradient)
+    for example, pos in blocks(dictionary, tokens & ~errors):
+        f = encode_some(dictionary, state.clean[example, pos], features).features
+        on[example, pos] = f != 0
+        if state.patch is None:
+            delta[example, pos] = -f
+        else:
+            patch = encode_some(dictionary, state.patch[example, pos], features).features
+            delta[example, pos] = patch - f
+    if isinstance(dictionary, IdentityDictionary):
+        on.fill_(True)
     names = torch.cat([features, features.new_tensor([ERROR])])
-    return Source(names, dictionary.decoder_rows(features), delta, error)
+    decoder, encoder = dictionary.decoder_rows(features), dictionary.encoder_rows(features)
+    return Terms(names, decoder, encoder, on, delta, error, state.gradient, cotangent)
 
 
-def weights(source: Source, pulled: Pulled) -> Tensor:
+def _explained(dictionary: Dictionary, found: Change, gradient: Tensor) -> Tensor:
+    """Σ_k (ḡ·W_dec,k) e'_k [token, d_model] over the features active in the clean run."""
+    active = found.features.where(found.clean != 0)
+    strength = dictionary.along_decoder(active, gradient)
+    return dictionary.pulled_back(active.with_values(strength))
+
+
+def weights(source: Terms, pulled: Pulled) -> Tensor:
     """Edges [row, place, column] from a site's nodes into targets."""
     example = pulled.example[:, None]
     features = (pulled.gradient @ source.decoder.T) * source.features[example, pulled.pos]
@@ -101,40 +142,36 @@ def weights(source: Source, pulled: Pulled) -> Tensor:
     return torch.cat([features, error], -1)
 
 
-def active(dictionary: Dictionary, clean: Tensor, targets: Targets) -> Tensor:
+def active(site: Terms, targets: Targets) -> Tensor:
     """[row] bool: the target can have edges into it: errors, and features with f_c ≠ 0."""
-    token = targets.example * clean.shape[1] + targets.pos
-    tokens, index = token.unique(return_inverse=True)
     found = targets.feature == ERROR
-    size = max(1, BLOCK // dictionary.n_features)
-    for start in range(0, len(tokens), size):
-        on = _active(dictionary, clean.flatten(0, 1)[tokens[start : start + size]])
-        here = ((index >= start) & (index < start + size) & ~found).nonzero()[:, 0]
-        found[here] = on[index[here] - start, targets.feature[here]]
+    rows = (~found).nonzero()[:, 0]
+    chosen = targets.take(rows)
+    found[rows] = site.on[chosen.example, chosen.pos, _column(site, chosen)]
     return found
 
 
-def cotangents(dictionary: Dictionary, state: SiteState, targets: Targets) -> Tensor:
+def cotangents(site: Terms, targets: Targets) -> Tensor:
     """c = ∂(ḡ a)/∂x_v [row, d_model] of active targets: ḡ_i e'_i; ḡ − Σ_k ḡ_k e'_k for errors."""
-    gradient = state.gradient[targets.example, targets.pos]
-    feature = targets.feature.clamp(min=0)
-    strength = (gradient * dictionary.decoder_rows(feature)).sum(-1, keepdim=True)
-    found = strength * dictionary.encoder_rows(feature)
-    errors = (targets.feature == ERROR).nonzero()[:, 0]
-    for rows in errors.split(max(1, BLOCK // dictionary.n_features)):
-        on = _active(dictionary, state.clean[targets.example[rows], targets.pos[rows]])
-        columns = on.any(0).nonzero()[:, 0]
-        explained = (gradient[rows] @ dictionary.decoder_rows(columns).T) * on[:, columns]
-        found[rows] = gradient[rows] - explained @ dictionary.encoder_rows(columns)
+    found = site.error_cotangent[targets.example, targets.pos]
+    rows = (targets.feature != ERROR).nonzero()[:, 0]
+    chosen = targets.take(rows)
+    column = _column(site, chosen)
+    gradient = site.gradient[chosen.example, chosen.pos]
+    strength = (gradient * site.decoder[column]).sum(-1, keepdim=True)
+    found[rows] = strength * site.encoder[column]
     return found
+
+
+def _column(site: Terms, targets: Targets) -> Tensor:
+    return torch.searchsorted(site.feature[:-1].contiguous(), targets.feature)
 
 
 def pull_back(
     model: LanguageModel,
     site: str,
     clean: States,
-    dictionary: Dictionary,
-    state: SiteState,
+    here: Terms,
     targets: Targets,
     batch_tokens: int,
     n_columns: int,
@@ -147,11 +184,11 @@ def pull_back(
     n_columns: of the widest source that they meet. summed: through attention, an example's targets
     that differ in position alone are pulled back as one row, their sum, under the number of one.
     """
-    n_places = state.clean.shape[1] if site.startswith("attn") else 1
+    n_places = here.on.shape[1] if site.startswith("attn") else 1
     size = max(1, min(batch_tokens // n_places, BLOCK // (n_places * n_columns)))
     for rows, share in _blocks(targets, size, summed=summed and site.startswith("attn")):
         block = targets.take(rows)
-        cotangent = cotangents(dictionary, state, block)
+        cotangent = cotangents(here, block)
         if site.startswith("attn"):
             first = share.diff(prepend=share.new_tensor([-1])) > 0
             gradient = _through_attention(model, site, clean, block, cotangent, share, first)
@@ -181,20 +218,12 @@ def _blocks(targets: Targets, size: int, *, summed: bool) -> Iterator[tuple[Tens
         yield here, place[here] - start
 
 
-def at_metric(state: SiteState) -> Pulled:
+def at_metric(gradient: Tensor) -> Pulled:
     """The metric as a target: one row an example, its gradient that of the last stream."""
-    n, n_places = state.gradient.shape[:2]
-    row = torch.arange(n, device=state.gradient.device)
+    n, n_places = gradient.shape[:2]
+    row = torch.arange(n, device=gradient.device)
     places = torch.arange(n_places, device=row.device).expand(n, -1)
-    return Pulled(row, row, places, state.gradient)
-
-
-def _active(dictionary: Dictionary, clean: Tensor) -> Tensor:
-    """[token, feature] bool: where the encoder has a derivative."""
-    features = encode(dictionary, clean)
-    if isinstance(dictionary, IdentityDictionary):
-        return torch.ones_like(features, dtype=torch.bool)
-    return features != 0
+    return Pulled(row, row, places, gradient)
 
 
 def _through_mlp(

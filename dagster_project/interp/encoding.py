@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dagster_project.interp.active import active_of
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
 
 SPLIT_FROM = 1 << 18
@@ -57,7 +58,8 @@ def encode_some(
     if isinstance(dictionary, SparseDictionary) and not decoded:
         return Encoded(_only(dictionary, features).encode(x), None)
     f = dictionary.encode(x)
-    return Encoded(f[:, features], dictionary.decode(f) if decoded else None)
+    x_hat = dictionary.bias + dictionary.written(active_of(f)) if decoded else None
+    return Encoded(f[:, features], x_hat)
 
 
 def _only(dictionary: SparseDictionary, features: Tensor) -> SparseDictionary:

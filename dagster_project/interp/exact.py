@@ -13,8 +13,9 @@ from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import Nodes
+from dagster_project.interp.rerun import rerun
 from dagster_project.interp.sites import gradients, site_names
-from dagster_project.interp.states import ERROR, Change, SiteState, changes, metric_at, patch_states
+from dagster_project.interp.states import ERROR, Change, SiteState, changes, patch_states
 
 
 def exact(
@@ -30,32 +31,30 @@ def exact(
     plain = gradients(model, examples.clean, examples.discovery_metric(), sites)
     clean, patches = plain.activation[site], patch_states(model, examples, [site])
     state = SiteState(clean, None if patches is None else patches[site], plain.gradient[site])
+    counted = examples.counted(bos_id) & examples.changed
+    again = rerun(model, examples, plain.activation, counted)
     size = max(1, batch_tokens // clean.shape[1])
     found: list[Nodes] = []
-    for example, pos, tokens in changes(
-        dictionary, state, examples.counted(bos_id) & examples.changed
-    ):
-        for token, feature in _nodes(tokens, size):
+    for example, pos, tokens in changes(dictionary, state, counted):
+        nodes = zip(*(part.split(size) for part in _nodes(tokens)), strict=True)
+        for token, feature, delta, patch_only in nodes:
             rows, x = example[token], clean[example[token]]
-            x[torch.arange(len(token)), pos[token]] += _moves(dictionary, tokens, token, feature)
-            value = metric_at(model, examples, plain.activation, site, x, rows)
-            patch_only = (feature != ERROR) & (tokens.clean[token, feature] == 0)
+            written = delta[:, None] * dictionary.decoder_rows(feature.clamp(min=0))
+            move = torch.where((feature == ERROR)[:, None], tokens.error[token], written)
+            x[torch.arange(len(token)), pos[token]] += move
+            value = again.metric(site, x[:, again.first :], rows)
             found.append(Nodes(rows, pos[token], feature, value - plain.value[rows], patch_only))
     return Nodes(*(torch.cat(column) for column in zip(*found, strict=True)))
 
 
-def _nodes(tokens: Change, size: int) -> list[tuple[Tensor, Tensor]]:
-    """(token, feature) of the nodes that change, in portions of `size`."""
-    token, feature = tokens.features.nonzero(as_tuple=True)
+def _nodes(tokens: Change) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """token, feature, Δf and whether it is active in the patch alone, of the nodes that change."""
+    moved = tokens.features.value != 0
+    token, feature, delta, _ = tokens.features.where(moved)
     erring = tokens.error.any(-1).nonzero()[:, 0]
-    token = torch.cat([token, erring])
-    feature = torch.cat([feature, torch.full_like(erring, ERROR)])
-    return list(zip(token.split(size), feature.split(size), strict=True))
-
-
-def _moves(dictionary: Dictionary, tokens: Change, token: Tensor, feature: Tensor) -> Tensor:
-    """Change of x [node, d_model] when the node alone is patched: Δf W_dec, or Δε."""
-    scaled = tokens.features[token, feature][:, None] * dictionary.decoder_rows(
-        feature.clamp(min=0)
+    return (
+        torch.cat([token, erring]),
+        torch.cat([feature, torch.full_like(erring, ERROR)]),
+        torch.cat([delta, torch.zeros_like(erring, dtype=delta.dtype)]),
+        torch.cat([tokens.clean[moved] == 0, torch.zeros_like(erring, dtype=torch.bool)]),
     )
-    return torch.where((feature == ERROR)[:, None], tokens.error[token], scaled)

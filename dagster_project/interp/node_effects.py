@@ -7,9 +7,10 @@ Decoding is affine, so f and ε enter the model only through x: ∂m/∂f = ḡ 
 (padding, BOS, tokens before the first one changed) keep their clean state all along the line.
 
 Cost per batch: one forward and backward of the model for all sites; for `ig`, per site and step
-one forward from that site on and one backward to it, an example's steps stacked into one batch of
-`batch_tokens` where they fit; then one encode of clean and patch per site. Memory: activations
-and gradients of all sites for one batch, and a block of one site's features.
+one forward from that site and the first changed position on and one backward to it, an example's
+steps stacked into one batch of `batch_tokens` where they fit; then one encode of clean and patch
+per site. Memory: activations and gradients of all sites for one batch, and a block of one site's
+features.
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ from torch import Tensor
 from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.rerun import Rerun, rerun
 from dagster_project.interp.sites import gradients, site_names
 from dagster_project.interp.states import (
     ERROR,
     Change,
     SiteState,
-    States,
     changes,
     endpoint,
-    metric_at,
     patch_states,
 )
 from dagster_project.studies.study import NodeEffectsSpec
@@ -79,6 +79,7 @@ def attribute(
         counted = part.counted(bos_id) & part.changed
         plain = gradients(model, part.clean, part.discovery_metric(), site_names(model.n_layers))
         patches = patch_states(model, part, list(dictionaries))
+        again = rerun(model, part, plain.activation, counted)
         rows = torch.arange(len(part), device=part.device)
         for site, dictionary in dictionaries.items():
             dtype = dictionary.bias.dtype
@@ -87,10 +88,10 @@ def attribute(
             end = endpoint(dictionary, clean, patch, counted)
             gradient = plain.gradient[site].to(dtype)
             if spec.method == "ig":
-                line = Line(model, part, plain.activation, site, clean, end)
+                line = Line(again, site, clean[:, again.first :], end[:, again.first :])
                 gradient = mean_gradient(line, gradient, spec.steps, spec.rule, batch_tokens)
             nodes = project(dictionary, SiteState(clean, patch, gradient), counted)
-            patched = metric_at(model, part, plain.activation, site, end, rows)
+            patched = again.metric(site, end[:, again.first :], rows)
             total = nodes.effect.new_zeros(len(part)).index_add_(0, nodes.example, nodes.effect)
             change = patched - plain.value
             yield Attribution(site, numbers, counted, gradient, nodes, total, change)
@@ -99,12 +100,10 @@ def attribute(
 class Line(NamedTuple):
     """The way from the clean to the patched activation of one site."""
 
-    model: LanguageModel
-    examples: Examples
-    below: States  # clean activations of all sites
+    again: Rerun
     site: str
-    start: Tensor  # [batch, position, d_model]
-    end: Tensor  # [batch, position, d_model]
+    start: Tensor  # [batch, position, d_model] from the first position that changes on
+    end: Tensor  # the same shape
 
 
 def mean_gradient(
@@ -114,24 +113,24 @@ def mean_gradient(
     rule: Literal["midpoint", "left"],
     batch_tokens: int,
 ) -> Tensor:
-    """Mean of ∂m/∂x over points x_c + α (x_p − x_c): α = (k+½)/N, or k/N (k = 0 is at_clean)."""
+    """Mean of ∂m/∂x over points x_c + α (x_p − x_c): α = (k+½)/N, or k/N (k = 0 is at_clean).
+
+    [batch, position, d_model]; 0 at positions before the first that changes.
+    """
+    mean = torch.zeros_like(at_clean)
+    total = mean[:, line.again.first :]
+    alphas = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
     if rule == "left":
-        total, alphas = at_clean.clone(), torch.arange(1, steps, dtype=torch.float64) / steps
-    else:
-        total, alphas = (
-            torch.zeros_like(at_clean),
-            (torch.arange(steps, dtype=torch.float64) + 0.5) / steps,
-        )
+        total += at_clean[:, line.again.first :]
+        alphas = torch.arange(1, steps, dtype=torch.float64) / steps
     rows = torch.arange(len(line.start), device=line.start.device)
     for block in alphas.to(line.start).split(max(1, batch_tokens // line.start[..., 0].numel())):
         points = torch.lerp(line.start, line.end, block[:, None, None, None])  # [step, B, P, d]
         x = points.flatten(0, 1).requires_grad_(True)
-        value = metric_at(
-            line.model, line.examples, line.below, line.site, x, rows.repeat(len(block))
-        )
+        value = line.again.metric(line.site, x, rows.repeat(len(block)))
         (gradient,) = torch.autograd.grad(value.sum(), x)
         total += gradient.view_as(points).sum(0)
-    return total / steps
+    return mean.div_(steps)
 
 
 def project(dictionary: Dictionary, state: SiteState, counted: Tensor) -> Nodes:
@@ -149,18 +148,16 @@ def project(dictionary: Dictionary, state: SiteState, counted: Tensor) -> Nodes:
 def _block(
     dictionary: Dictionary, example: Tensor, pos: Tensor, found: Change, gradient: Tensor
 ) -> Nodes:
-    """Effects of a block of tokens: only the features that change in it are projected on."""
-    features = (found.features != 0).any(0).nonzero()[:, 0]
-    delta = found.features[:, features]
-    effects = (gradient @ dictionary.decoder_rows(features).T) * delta
-    token, column = delta.nonzero(as_tuple=True)
+    """Effects of a block of tokens."""
+    moved = found.features.value != 0
+    features = found.features.where(moved)
+    effect = dictionary.along_decoder(features, gradient) * features.value
     error = (found.error * gradient).sum(-1)
     erring = found.error.any(-1).nonzero()[:, 0]
-    inactive = found.clean[token, features[column]] == 0
     return Nodes(
-        torch.cat([example[token], example[erring]]),
-        torch.cat([pos[token], pos[erring]]),
-        torch.cat([features[column], torch.full_like(erring, ERROR)]),
-        torch.cat([effects[token, column], error[erring]]),
-        torch.cat([inactive, torch.zeros_like(erring, dtype=torch.bool)]),
+        torch.cat([example[features.token], example[erring]]),
+        torch.cat([pos[features.token], pos[erring]]),
+        torch.cat([features.feature, torch.full_like(erring, ERROR)]),
+        torch.cat([effect, error[erring]]),
+        torch.cat([found.clean[moved] == 0, torch.zeros_like(erring, dtype=torch.bool)]),
     )

@@ -9,7 +9,7 @@ one trace: a forward, and at most one backward.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import nnsight
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor
 
 from dagster_project.interp.metrics import Metric
 from dagster_project.interp.model import LanguageModel
+
+if TYPE_CHECKING:
+    from transformers import Cache
 
 Edit = Callable[[str, Tensor], Tensor]  # (site, activation) -> activation, both [B, P, d]
 
@@ -183,13 +186,15 @@ def metric_from(
     site: str,
     value: Tensor,
     clean: Mapping[str, Tensor],
+    past: Cache | None = None,
 ) -> Tensor:
     """The metric [batch] when `site` holds `value`; layers below are not recomputed.
 
     value: [batch, position, d_model], may require a gradient. clean: the clean activations of
     the same batch at the sites just below: `resid_{i-1}` or `embed`, and `attn_i` for `mlp_i`.
+    past: keys and values of tokens before the batch's, which is added to.
     """
-    with model.nn.trace(input_ids=batch.ids, use_cache=False):
+    with model.nn.trace(input_ids=batch.ids, past_key_values=past, use_cache=False):
         _start_at(model, site, value, clean)
         if parse_site(site).layer < model.n_layers - 1:
             _mlp_at_last(model, batch.lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp import circuit_edges as subject
+from dagster_project.interp import edges, states
 from dagster_project.interp.circuit_edges import Rules, Scene, circuit_edges, scene
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
-from dagster_project.interp.edges import Source, source, upstream
+from dagster_project.interp.edges import upstream
+from dagster_project.interp.encoding import Encoded, encode, encode_some
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel, wrap
 from dagster_project.interp.node_effects import attribute
@@ -155,18 +158,28 @@ def test_blocks_and_thresholds(example_scene: Scene, monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-8)
 
 
-def test_a_site_is_encoded_once_for_all_that_read_it(
+def test_a_site_is_encoded_once_and_in_full_only_for_its_error(
     example_scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Dictionary] = []
+    encoded: Counter[tuple[int, bool]] = Counter()
 
-    def counting(dictionary: Dictionary, *rest: object) -> Source:
-        made.append(dictionary)
-        return source(dictionary, *rest)  # type: ignore[arg-type]
+    def counting(dictionary: Dictionary, x: Tensor) -> Tensor:
+        encoded[id(dictionary), True] += len(x)
+        return encode(dictionary, x)
 
-    monkeypatch.setattr(subject, "source", counting)
+    def counting_some(dictionary: Dictionary, x: Tensor, features: Tensor) -> Encoded:
+        encoded[id(dictionary), False] += len(x)
+        return encode_some(dictionary, x, features)
+
+    monkeypatch.setattr(states, "encode", counting)
+    monkeypatch.setattr(edges, "encode_some", counting_some)
     list(circuit_edges(example_scene, kept(), Rules(0.0, 0, 0)))
-    assert len(made) == len({id(d) for d in made}) == len(NODES)
+    runs = 1 if example_scene.states["embed"].patch is None else 2
+    tokens = runs * int(example_scene.counted.sum())
+    assert encoded == {
+        (id(example_scene.dictionaries[site]), -1 in features): tokens
+        for site, features in NODES.items()
+    }
 
 
 def test_edges_into_the_metric_are_the_effects_of_the_last_stream(example_scene: Scene) -> None:

@@ -10,11 +10,12 @@ from dagster_project.interp import edges
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
 from dagster_project.interp.edges import (
     Targets,
+    Terms,
     active,
     at_metric,
     cotangents,
     pull_back,
-    source,
+    terms,
     upstream,
     weights,
 )
@@ -45,30 +46,28 @@ class Case:
             for a in attribute(model, self.dictionaries, examples, NodeEffectsSpec(steps=2), 64)
         }
 
+    def terms(self, site: str) -> Terms:
+        """All features and the error of a site, at every counted token."""
+        every = torch.arange(N_FEATURES)
+        dictionary, state = self.dictionaries[site], self.states[site]
+        return terms(dictionary, state, self.counted, every, self.counted)
+
     def targets(self, site: str, features: list[int]) -> Targets:
         """Every counted token of these features, where an edge into them exists."""
         token = self.counted.nonzero()
         example, pos = (column.repeat_interleave(len(features)) for column in token.T)
         found = Targets(example, pos, torch.tensor(features).repeat(len(token)))
-        kept = active(self.dictionaries[site], self.clean[site], found)
-        return found.take(kept.nonzero()[:, 0])
+        return found.take(active(self.terms(site), found).nonzero()[:, 0])
 
     def raw(self, up: str, site: str, targets: Targets, batch_tokens: int = 64) -> Tensor:
         """Edges [target, position, F + 1] from all features and the error of a site."""
-        found = source(self.dictionaries[up], self.states[up], self.counted)
+        above, here = self.terms(up), self.terms(site)
         raw = torch.zeros(len(targets.pos), *self.counted.shape[1:], N_FEATURES + 1).double()
         for pulled in pull_back(
-            self.model,
-            site,
-            self.clean,
-            self.dictionaries[site],
-            self.states[site],
-            targets,
-            batch_tokens,
-            n_columns=N_FEATURES,
+            self.model, site, self.clean, here, targets, batch_tokens, n_columns=N_FEATURES
         ):
-            value = weights(found, pulled)
-            raw[pulled.row[:, None, None], pulled.pos[:, :, None], found.feature] = value
+            value = weights(above, pulled)
+            raw[pulled.row[:, None, None], pulled.pos[:, :, None], above.feature] = value
         return raw
 
 
@@ -119,8 +118,8 @@ def test_edges_into_the_metric_are_node_effects(case: Case) -> None:
     spec = NodeEffectsSpec(steps=2)
     *_, found = attribute(case.model, dictionaries, case.examples, spec, 64)
     assert found.site == last
-    from_last = source(dictionaries[last], case.states[last], case.counted)
-    value = weights(from_last, at_metric(case.states[last]))
+    from_last = case.terms(last)
+    value = weights(from_last, at_metric(from_last.gradient))
     dense = torch.zeros(2, 5, N_FEATURES + 1).double()
     dense[..., from_last.feature] = value
     expected = torch.zeros_like(dense)
@@ -129,15 +128,35 @@ def test_edges_into_the_metric_are_node_effects(case: Case) -> None:
     torch.testing.assert_close(dense, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("site", ["resid_0", "attn_1", "mlp_1"])
+def test_terms_are_the_same_for_some_features_without_the_error(case: Case, site: str) -> None:
+    whole, some = case.terms(site), torch.tensor([2, 7, 11, 20])
+    dictionary, state = case.dictionaries[site], case.states[site]
+    part = terms(dictionary, state, case.counted, some, torch.zeros_like(case.counted))
+    assert torch.equal(part.on, whole.on[..., some])
+    torch.testing.assert_close(part.features, whole.features[..., some], rtol=1e-12, atol=1e-12)
+    assert not part.error.any()
+    token = case.counted.nonzero()[0]
+    nothing = terms(
+        dictionary, state, torch.zeros_like(case.counted), some, part.on[..., 0] & False
+    )
+    assert not nothing.features[*token].any()
+    assert part.features.any()
+
+
 def test_inactive_features_are_no_targets_but_errors_and_neurons_are() -> None:
     # f = relu(x): feature 0 is active at token 0 alone, feature 1 nowhere
-    eye = torch.eye(2)
-    dictionary = SparseDictionary(eye, torch.zeros(2), eye, torch.zeros(2))
+    eye, both = torch.eye(2), torch.ones(1, 2, dtype=torch.bool)
     clean = torch.tensor([[[1.0, -1.0], [-2.0, 0.0]]])
+    state = SiteState(clean, None, torch.zeros_like(clean))
     token, feature = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 1, -1, 0, 1, -1])
     targets = Targets(torch.zeros(6, dtype=torch.int64), token, feature)
-    assert active(dictionary, clean, targets).tolist() == [True, False, True, False, False, True]
-    assert active(IdentityDictionary(2), clean, targets).all()
+    dictionary = SparseDictionary(eye, torch.zeros(2), eye, torch.zeros(2))
+    for errors in (both, ~both):
+        found = terms(dictionary, state, both, torch.arange(2), errors)
+        assert active(found, targets).tolist() == [True, False, True, False, False, True]
+    neurons = terms(IdentityDictionary(2), state, both, torch.arange(2), both)
+    assert active(neurons, targets).all()
 
 
 def test_cotangents_solved_by_hand() -> None:
@@ -150,17 +169,22 @@ def test_cotangents_solved_by_hand() -> None:
         torch.tensor([[2.0, 0.0], [0.0, 3.0]]),
         torch.zeros(2),
     )
-    state = SiteState(torch.ones(1, 1, 2), None, torch.tensor([[[1.0, 10.0]]]))
     zero = torch.zeros(3, dtype=torch.int64)
-    found = cotangents(dictionary, state, Targets(zero, zero, torch.tensor([0, 1, -1])))
+    found = cotangents(_one_token(dictionary), Targets(zero, zero, torch.tensor([0, 1, -1])))
     assert found.tolist() == [[2.0, 0.0], [30.0, 30.0], [-31.0, -20.0]]
 
 
 def test_no_edge_into_the_error_of_the_identity() -> None:
-    state = SiteState(torch.ones(1, 1, 2), None, torch.tensor([[[1.0, 10.0]]]))
     zero = torch.zeros(1, dtype=torch.int64)
-    found = cotangents(IdentityDictionary(2), state, Targets(zero, zero, zero - 1))
+    found = cotangents(_one_token(IdentityDictionary(2)), Targets(zero, zero, zero - 1))
     assert found.tolist() == [[0.0, 0.0]]
+
+
+def _one_token(dictionary: Dictionary) -> Terms:
+    """x = (1, 1), ḡ = (1, 10), both features and the error."""
+    state = SiteState(torch.ones(1, 1, 2), None, torch.tensor([[[1.0, 10.0]]]))
+    here = torch.ones(1, 1, dtype=torch.bool)
+    return terms(dictionary, state, here, torch.arange(2), here)
 
 
 def test_no_targets_give_no_rows(case: Case) -> None:

@@ -24,10 +24,11 @@ from dagster_project.interp.dictionary_files import load_sites
 from dagster_project.interp.edges import (
     METRIC,
     Targets,
+    Terms,
     active,
     at_metric,
     pull_back,
-    source,
+    terms,
     upstream,
     weights,
 )
@@ -150,18 +151,21 @@ def test_edges(reference: Reference, metric: str) -> None:
     found = reference.attribute(metric, "ig")
     states = {s: SiteState(clean[s], patch.get(s), found[s].gradient) for s in SITES}
     counted, compared = examples.counted() & examples.changed, 0
+    every = torch.arange(N_FEATURES)
+    ends = {
+        site: terms(reference.dictionaries[site], states[site], counted, every, counted)
+        for site in SITES
+    }
     for down in [*SITES[1:], METRIC]:
         targets = pulled = None
         if down == METRIC:
-            pulled = [at_metric(states[SITES[-1]])]
+            pulled = [at_metric(states[SITES[-1]].gradient)]
         else:
-            dictionary, threshold = reference.dictionaries[down], reference.thresholds[metric]
-            targets = _targets(dictionary, clean[down], found[down].nodes, threshold)
-            pulled = list(
-                pull_back(model, down, clean, dictionary, states[down], targets, 256, N_FEATURES)
-            )
+            here = ends[down]
+            targets = _targets(here, found[down].nodes, reference.thresholds[metric])
+            pulled = list(pull_back(model, down, clean, here, targets, 256, N_FEATURES))
         for up in upstream(down, 3, parallel=True):
-            from_up = source(reference.dictionaries[up], states[up], counted)
+            from_up = ends[up]
             raw = torch.zeros(*SHAPE, N_FEATURES + 1, SHAPE[1], N_FEATURES + 1)
             for rows in pulled:
                 pos = feature = torch.zeros_like(rows.row)
@@ -177,10 +181,10 @@ def test_edges(reference: Reference, metric: str) -> None:
     assert compared == sum("->" in key for key in named)
 
 
-def _targets(dictionary: Dictionary, clean: Tensor, nodes: Nodes, threshold: float) -> Targets:
+def _targets(here: Terms, nodes: Nodes, threshold: float) -> Targets:
     large = nodes.effect.abs() > threshold
     found = Targets(nodes.example[large], nodes.pos[large], nodes.feature[large])
-    return found.take(active(dictionary, clean, found).nonzero()[:, 0])
+    return found.take(active(here, found).nonzero()[:, 0])
 
 
 def _compare(expected: Mapping[str, Array], metric: str, edge: str, raw: Tensor) -> int:
