@@ -28,7 +28,7 @@ from dagster_project.interp.node_selection import (
     Circuit,
     by_size,
     by_threshold,
-    random_circuit,
+    random_circuits,
     ranked,
 )
 from dagster_project.interp.scores import score
@@ -94,9 +94,11 @@ def faithfulness(
     spec = replace(spec, thresholds=tuple(sorted({*spec.thresholds, *thresholds})))
     nodes = ranked(effects, list(task.dictionaries))
     circuits = circuits_of("feature", task, nodes, spec)
-    seeds = range(spec.random_seeds)
-    drawn = [random_circuit(c, nodes, s) for c in circuits if c.nodes is not None for s in seeds]
-    by_feature = [c for c in [*circuits, *drawn] if c.unit in spec.units]
+    by_feature = circuits if "feature" in spec.units else []
+    if "random" in spec.units:
+        parts = [c for c in circuits if c.nodes is not None]
+        by_seed = [random_circuits(parts, nodes, seed) for seed in range(spec.random_seeds)]
+        by_feature = [*by_feature, *chain(*zip(*by_seed, strict=True))]
     rows = list(evaluated(task, spec, by_feature))
     if "neuron" in spec.units:
         assert neuron_effects is not None

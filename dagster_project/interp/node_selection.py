@@ -61,18 +61,22 @@ def by_threshold(unit: Unit, nodes: pl.DataFrame, thresholds: Sequence[float]) -
         yield Circuit(unit, "threshold", threshold, nodes.filter(pl.col("size") > threshold))
 
 
-def random_circuit(circuit: Circuit, nodes: pl.DataFrame, seed: int) -> Circuit:
-    """A random circuit of a circuit's shape, drawn from ranked nodes with nonzero effect."""
-    assert circuit.nodes is not None
-    errors = circuit.nodes.filter(feature=ERROR)
-    wanted = circuit.nodes.filter(pl.col("feature") != ERROR).group_by("site").agg(wanted=pl.len())
+def random_circuits(
+    circuits: Sequence[Circuit], nodes: pl.DataFrame, seed: int
+) -> Iterator[Circuit]:
+    """One of each circuit's shape, drawn from ranked nodes with nonzero effect."""
     candidates = nodes.filter(pl.col("feature") != ERROR).sort("site", "pos", "feature")
     place = np.random.default_rng(seed).permutation(len(candidates))
-    drawn = (
-        candidates.with_columns(pl.Series("place", place))
-        .with_columns(rank=pl.col("place").rank("ordinal").over("site"))
-        .join(wanted, on="site", maintain_order="left")
-        .filter(pl.col("rank") <= pl.col("wanted"))
-        .select(errors.columns)
+    drawn = candidates.with_columns(pl.Series("place", place)).with_columns(
+        rank=pl.col("place").rank("ordinal").over("site")
     )
-    return circuit._replace(unit="random", seed=seed, nodes=pl.concat([errors, drawn]))
+    largest = max((len(c.nodes) for c in circuits if c.nodes is not None), default=0)
+    drawn = drawn.filter(pl.col("rank") <= largest)
+    for circuit in circuits:
+        assert circuit.nodes is not None
+        is_error = pl.col("feature") == ERROR
+        wanted = circuit.nodes.filter(~is_error).group_by("site").agg(wanted=pl.len())
+        chosen = drawn.join(wanted, on="site", maintain_order="left")
+        errors = circuit.nodes.filter(is_error)
+        chosen = chosen.filter(pl.col("rank") <= pl.col("wanted")).select(errors.columns)
+        yield circuit._replace(unit="random", seed=seed, nodes=pl.concat([errors, chosen]))

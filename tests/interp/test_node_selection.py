@@ -11,7 +11,7 @@ from dagster_project.interp.node_selection import (
     Circuit,
     by_size,
     by_threshold,
-    random_circuit,
+    random_circuits,
     ranked,
 )
 
@@ -80,7 +80,7 @@ def test_random_circuits_have_the_same_shape() -> None:
     ]
     nodes = ranked(_effects(rows), SITES)
     small, large = by_size("feature", nodes, (20, 60))
-    drawn = [random_circuit(c, nodes, 7) for c in (small, large)]
+    drawn = list(random_circuits((small, large), nodes, 7))
     for circuit, found in zip((small, large), drawn, strict=True):
         assert (found.unit, found.seed, found.value) == ("random", 7, circuit.value)
         assert _counts(found) == _counts(circuit)
@@ -89,8 +89,10 @@ def test_random_circuits_have_the_same_shape() -> None:
         assert set(_nodes(found)) <= set(nodes.select("site", "feature").rows())
     assert set(_nodes(drawn[0])) <= set(_nodes(drawn[1]))
     assert set(_nodes(drawn[0])) != set(_nodes(small))
-    assert _nodes(random_circuit(small, nodes, 8)) != _nodes(drawn[0])
-    assert _nodes(random_circuit(small, nodes, 7)) == _nodes(drawn[0])
+    (other,) = random_circuits((small,), nodes, 8)
+    (same,) = random_circuits((small,), nodes, 7)
+    assert _nodes(other) != _nodes(drawn[0])
+    assert _nodes(same) == _nodes(drawn[0])
 
 
 @pytest.mark.parametrize("per_position", [True, False])
@@ -98,7 +100,8 @@ def test_a_random_circuit_of_all_nodes_is_all_nodes(per_position: bool) -> None:
     effects = EFFECTS.with_columns(pos=pl.lit(1 if per_position else None, pl.Int16))
     nodes = ranked(effects, SITES)
     (whole,) = by_size("feature", nodes, (5,))
-    assert set(_nodes(random_circuit(whole, nodes, 0))) == set(_nodes(whole))
+    (drawn,) = random_circuits((whole,), nodes, 0)
+    assert set(_nodes(drawn)) == set(_nodes(whole))
 
 
 def _counts(circuit: Circuit) -> list[tuple[str, int]]:
