@@ -24,6 +24,7 @@ from dagster_project.studies.study import Device, Study
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from dagster_project.interp.budget import Budget
     from dagster_project.interp.dictionary import Dictionary
     from dagster_project.interp.model import LanguageModel
 
@@ -115,6 +116,16 @@ def _model(source: str, _content: str, revision: str, dtype: str, where: str) ->
     from dagster_project.interp.model import load_model
 
     return load_model(source, revision, getattr(torch, dtype), where)
+
+
+def batch(study: Study, n_sites: int) -> Budget:
+    """Tokens in a batch of circuit discovery, n_sites having a dictionary: what the study asks for,
+    as far as each of its processes has the memory."""
+    from dagster_project.interp.budget import budget
+
+    spec = study.compute
+    share = spec.memory_share / processes_of(study)
+    return budget(model(study), n_sites, spec.batch_tokens, share)
 
 
 def tokenizer(study: Study) -> PreTrainedTokenizerBase:

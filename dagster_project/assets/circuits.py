@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -10,6 +11,9 @@ from dagster_project.assets.node_effects import mean_gradients, train_pairs
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.assets.task_rules import TaskRules, task_rules
 from dagster_project.studies.study import Study
+
+if TYPE_CHECKING:
+    from dagster_project.interp.budget import Budget
 
 
 def compute(run: StageRun) -> StageResult:
@@ -20,7 +24,7 @@ def compute(run: StageRun) -> StageResult:
 
     study, rules, spec = run.study, task_rules(run.study, run.partition), run.study.node_effects
     model, dictionaries = resources.model(study), resources.dictionaries(study, run.lake)
-    tokens, pairs = study.compute.batch_tokens, train_pairs(run)
+    batch, pairs = resources.batch(study, len(dictionaries)), train_pairs(run)
     examples = examples_from(pairs, model.device, rules.metric)
     bos_id = model.tokenizer.bos_token_id if spec.skip_bos else None
     gradients = mean_gradients(run, pairs, examples)
@@ -35,15 +39,15 @@ def compute(run: StageRun) -> StageResult:
         run.writer("circuit_edges", kind="task") as edges,
     ):
         node_writer.append(nodes.select(circuit, "site", "pos", "feature", "effect", "patch_only"))
-        examined = scene(model, dictionaries, examples, gradients, tokens, bos_id)
+        examined = scene(model, dictionaries, examples, gradients, batch.tokens, bos_id)
         limits = Rules(rules.edge_threshold, spec.bootstrap, spec.seed)
         for frame in circuit_edges(examined, nodes, limits):
             edges.append(frame.with_columns(circuit))
-        change = total_effect(model, examples, tokens)
+        change = total_effect(model, examples, batch.tokens)
         counts = {"n_examples": len(examples), "n_edges": edges.rows, "total_effect": change}
         row = _row(nodes, rules, counts, list(dictionaries))
         circuits.append(row.select(circuit, pl.lit(spec.method).alias("method"), pl.all()))
-    return _report(run, list(dictionaries))
+    return _report(run, list(dictionaries), batch)
 
 
 def _row(
@@ -66,7 +70,7 @@ def _row(
     return frame.with_columns(pl.col(real).cast(pl.Float32))
 
 
-def _report(run: StageRun, sites: list[str]) -> StageResult:
+def _report(run: StageRun, sites: list[str], batch: Budget) -> StageResult:
     from dagster_project.interp.circuits import backward_edges
 
     nodes, edges = (
@@ -78,7 +82,7 @@ def _report(run: StageRun, sites: list[str]) -> StageResult:
     (row,) = run.written("circuits", kind="task").collect().to_dicts()
     figures = ("n_nodes", "n_error_nodes", "n_edges", "total_effect", "feature_share")
     return StageResult(
-        figures={name: row[name] for name in figures},
+        figures={**{name: row[name] for name in figures}, **batch.figures},
         checks=[
             Check("acyclic", backward == 0, {"backward_edges": backward}),
             Check("ends_kept", loose == 0, {"loose_edges": loose}),

@@ -39,17 +39,25 @@ def compute(run: StageRun) -> StageResult:
         examples_from(pairs.filter(split=split), model.device, rules.metric)
         for split in ("train", SPLIT)
     )
-    spec, tokens = study.node_effects, study.compute.batch_tokens
+    spec, batch = study.node_effects, resources.batch(study, len(dictionaries))
     bos_id = model.tokenizer.bos_token_id if spec.skip_bos else None
     effects = run.scan("node_effects", task=task).filter(method=spec.method).collect()
     neurons = None
     if "neuron" in study.faithfulness.units:
         paired = train.patch is not None
         gradients = mean_gradients(run, pairs.filter(split="train"), train) if paired else {}
-        rule = rules.aggregation
-        neurons = neuron_effects(model, dictionaries, train, gradients, spec, rule, tokens, bos_id)
+        neurons = neuron_effects(
+            model,
+            dictionaries,
+            train,
+            gradients,
+            spec,
+            rules.aggregation,
+            batch.tokens,
+            bos_id,
+        )
     frame = faithfulness(
-        Task(model, dictionaries, test, tokens, bos_id, spec.seed),
+        Task(model, dictionaries, test, batch.tokens, bos_id, spec.seed),
         study.faithfulness,
         effects,
         neurons,
@@ -61,7 +69,7 @@ def compute(run: StageRun) -> StageResult:
     )
     with run.writer("faithfulness", kind="task") as writer:
         writer.append(frame)
-    return StageResult(_figures(frame), checks(frame), _plot(frame))
+    return StageResult({**_figures(frame), **batch.figures}, checks(frame), _plot(frame))
 
 
 def _figures(frame: pl.DataFrame) -> dict[str, Scalar]:
@@ -150,6 +158,6 @@ STAGE = Stage(
         "no_nan": "no number is NaN",
     },
     pool="gpu",
-    code_version="3",  # random circuits under one error mode
+    code_version="4",  # intervals of completeness
     kinds=("parquet", "pytorch"),
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import Tensor
 
+    from dagster_project.interp.budget import Budget
     from dagster_project.interp.examples import Examples
 
 
@@ -28,7 +29,7 @@ def compute(run: StageRun) -> StageResult:
 
     study, rules, spec = run.study, task_rules(run.study, run.partition), run.study.node_effects
     model, dictionaries = resources.model(study), resources.dictionaries(study, run.lake)
-    pairs = train_pairs(run)
+    pairs, batch = train_pairs(run), resources.batch(study, len(dictionaries))
     examples = examples_from(pairs, model.device, rules.metric)
     check_lengths(examples, rules.aggregation)
     bos_id = model.tokenizer.bos_token_id if spec.skip_bos else None
@@ -38,16 +39,14 @@ def compute(run: StageRun) -> StageResult:
         run.writer("site_effects", kind="task") as sites,
         run.writer("mean_gradients", kind="task") as gradients,
     ):
-        for found in attribute(
-            model, dictionaries, examples, spec, study.compute.batch_tokens, bos_id
-        ):
+        for found in attribute(model, dictionaries, examples, spec, batch.tokens, bos_id):
             gradients.append(gradient_frame(found, spec.method, pairs["example"].to_list()))
             collection.add(found)
         for frame in collection.node_effects(rules.node_threshold, spec.bootstrap, spec.seed):
             effects.append(frame.with_columns(method))
         by_site = collection.site_effects()
         sites.append(by_site.with_columns(method))
-    return _report(run, rules.node_threshold, by_site)
+    return _report(run, rules.node_threshold, by_site, batch)
 
 
 def train_pairs(run: StageRun) -> pl.DataFrame:
@@ -69,7 +68,7 @@ def mean_gradients(run: StageRun, pairs: pl.DataFrame, examples: Examples) -> di
     )
 
 
-def _report(run: StageRun, threshold: float, sites: pl.DataFrame) -> StageResult:
+def _report(run: StageRun, threshold: float, sites: pl.DataFrame, batch: Budget) -> StageResult:
     size, above = pl.col("effect").abs(), pl.col("effect").abs() > threshold
     effects = run.written("node_effects", kind="task")
     found = effects.select(
@@ -83,7 +82,7 @@ def _report(run: StageRun, threshold: float, sites: pl.DataFrame) -> StageResult
     bad, missed = figures.pop("not_finite"), sites["mean_abs_residual"].to_numpy().sum()
     share = float(missed / max(abs(sites["true_change"].to_numpy()).sum(), 1e-9))
     return StageResult(
-        figures={**figures, "threshold": threshold, "unexplained_share": share},
+        figures={**figures, "threshold": threshold, "unexplained_share": share, **batch.figures},
         checks=[
             Check("finite", bad == 0, {"not_finite": bad}),
             Check("some_effect", figures["nodes"] > 0, {"nodes": figures["nodes"]}),

@@ -58,6 +58,8 @@ SCHEMA = pl.Schema(
         "completeness": pl.Float32(),
         "low": pl.Float32(),
         "high": pl.Float32(),
+        "completeness_low": pl.Float32(),
+        "completeness_high": pl.Float32(),
     }
 )
 """Rows of the faithfulness table, but for method, aggregation and split."""

@@ -30,6 +30,8 @@ class Score(NamedTuple):
     completeness: float | None  # 0: without the circuit nothing is left
     low: float | None  # 5 % of the bootstrap of faithfulness
     high: float | None  # 95 %
+    completeness_low: float | None  # likewise of completeness
+    completeness_high: float | None
 
 
 def score(
@@ -44,7 +46,7 @@ def score(
     means = by_example.mean(1)
     model, circuit, empty, complement = means.tolist()
     if abs(model - empty) < SMALLEST_DIVISOR * abs(model) or model == empty:
-        return Score(model, circuit, empty, complement, None, None, None, None)
+        return Score(model, circuit, empty, complement, *[None] * 6)
     divisor = model - empty
     return Score(
         model,
@@ -53,19 +55,18 @@ def score(
         complement,
         (circuit - empty) / divisor,
         (complement - empty) / divisor,
-        *interval(by_example, weights),
+        *interval(by_example[[0, 1, 2]], weights),
+        *interval(by_example[[0, 3, 2]], weights),
     )
 
 
 def interval(by_example: Tensor, weights: Tensor | None) -> tuple[float | None, float | None]:
-    """5 % and 95 % of faithfulness over resamples; None without, or where a divisor is 0.
-
-    by_example: F(M), F(C), F(∅), … [F, example].
-    """
+    """5 % and 95 % of (F − F(∅)) / (F(M) − F(∅)) over resamples; None without, or where a divisor
+    is 0. by_example: F(M), F, F(∅) [3, example]."""
     if weights is None:
         return None, None
-    model, circuit, empty = (by_example @ weights.T.to(by_example))[:3]  # [F, resample]
-    ratio = (circuit - empty) / (model - empty)
+    model, part, empty = by_example @ weights.T.to(by_example)  # [F, resample]
+    ratio = (part - empty) / (model - empty)
     if not ratio.isfinite().all():
         return None, None
     low, high = ratio.quantile(ratio.new_tensor([LOW, HIGH])).tolist()

@@ -296,5 +296,7 @@ CIRCUIT_TABLES = (
         nullable("completeness", F32, "The same of the complement; 0 is complete"),
         nullable("low", F32, "5 % of the bootstrap of faithfulness"),
         nullable("high", F32, "95 % of the bootstrap of faithfulness"),
+        nullable("completeness_low", F32, "5 % of the bootstrap of completeness"),
+        nullable("completeness_high", F32, "95 % of the bootstrap of completeness"),
     ),
 )

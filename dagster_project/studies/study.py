@@ -332,6 +332,9 @@ class ComputeSpec:
     """Where tensors live; auto: a GPU where there is one. Not part of the data version."""
     batch_tokens: Count = 8192
     """Tokens in a batch: the bound on memory. Not part of the data version."""
+    memory_share: Share = 0.5
+    """Share of the free memory that a batch of circuit discovery may take; one of `batch_tokens`
+    that would take more is halved until it fits. Not part of the data version."""
     workers: Count = 1
     """Processes that a run of the study shares its partitions among, each with its share of the
     cores and a model of its own: worth it for small models. On a GPU always one. Not part of the

@@ -2,8 +2,8 @@
 -- grain: one row per (split, ablation, errors, start_layer, method, aggregation, unit, selection,
 --   value) of the task; seeds of random circuits together
 -- columns: n_nodes and n_error_nodes kept; seeds; faithfulness and completeness, random: mean;
---   faithfulness_low, faithfulness_high: random: of the seeds, else bootstrap 5 to 95 %;
---   completeness_low, completeness_high: of the seeds; f_model, f_circuit, f_empty
+--   faithfulness_low, faithfulness_high, completeness_low, completeness_high: random: of the seeds,
+--   else bootstrap 5 to 95 %; f_model, f_circuit, f_empty
 select
     split,
     ablation,
@@ -21,8 +21,9 @@ select
     if(unit = 'random', min(faithfulness), min(low)) as faithfulness_low,
     if(unit = 'random', max(faithfulness), max(high)) as faithfulness_high,
     avg(completeness) as completeness,
-    min(completeness) as completeness_low,
-    max(completeness) as completeness_high,
+    if(unit = 'random', min(completeness), min(faithfulness.completeness_low)) as completeness_low,
+    if(unit = 'random', max(completeness), max(faithfulness.completeness_high))
+        as completeness_high,
     avg(f_model) as f_model,
     avg(f_circuit) as f_circuit,
     avg(f_empty) as f_empty

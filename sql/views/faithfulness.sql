@@ -26,6 +26,8 @@
 --   completeness: The same of the complement; 0 is complete; may be null
 --   low: 5 % of the bootstrap of faithfulness; may be null
 --   high: 95 % of the bootstrap of faithfulness; may be null
+--   completeness_low: 5 % of the bootstrap of completeness; may be null
+--   completeness_high: 95 % of the bootstrap of completeness; may be null
 select
     faithfulness.study,
     faithfulness.task,
@@ -49,5 +51,7 @@ select
     faithfulness.faithfulness,
     faithfulness.completeness,
     faithfulness.low,
-    faithfulness.high
+    faithfulness.high,
+    faithfulness.completeness_low,
+    faithfulness.completeness_high
 from stored.faithfulness

@@ -37,7 +37,8 @@ EVALUATED |= {"errors": "default", "start_layer": -1, "f_model": 4.0, "accuracy"
 FAITHFULNESS: list[Row] = [
     EVALUATED
     | {"unit": "feature", "selection": "top_n", "value": 5, "n_nodes": 5}
-    | {"faithfulness": 0.5, "completeness": 0.25, "low": 0.25, "high": 0.75},
+    | {"faithfulness": 0.5, "completeness": 0.25, "low": 0.25, "high": 0.75}
+    | {"completeness_low": 0.125, "completeness_high": 0.375},
     EVALUATED
     | {"unit": "feature", "selection": "threshold", "value": 0.125, "n_nodes": 7}
     | {"faithfulness": 0.75, "completeness": 0.125, "low": 0.5, "high": 1.0},
@@ -118,8 +119,8 @@ ANSWERS: dict[str, tuple[dict[str, object], str, list[tuple[object, ...]]]] = {
         "split ablation errors start_layer method aggregation unit selection n_nodes seeds "
         "faithfulness faithfulness_low faithfulness_high completeness completeness_low",
         [
-            (*EVALUATION, "feature", "threshold", 7, 0, 0.75, 0.5, 1.0, 0.125, 0.125),
-            (*EVALUATION, "feature", "top_n", 5, 0, 0.5, 0.25, 0.75, 0.25, 0.25),
+            (*EVALUATION, "feature", "threshold", 7, 0, 0.75, 0.5, 1.0, 0.125, None),
+            (*EVALUATION, "feature", "top_n", 5, 0, 0.5, 0.25, 0.75, 0.25, 0.125),
             (*EVALUATION, "random", "top_n", 5, 2, 0.125, 0.0, 0.25, 0.75, 0.5),
         ],
     ),

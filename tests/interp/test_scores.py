@@ -15,7 +15,7 @@ def _tensors(*values: list[float]) -> list[torch.Tensor]:
 def test_score_by_hand() -> None:
     # F(M) = 4, F(C) = 3, F(∅) = 1, F(complement) = 1.5: (3 − 1)/(4 − 1), (1.5 − 1)/(4 − 1)
     f = _tensors([3.0, 5.0], [2.0, 4.0], [1.0, 1.0], [1.0, 2.0])
-    assert score(*f) == pytest.approx((4, 3, 1, 1.5, 2 / 3, 1 / 6, None, None))
+    assert score(*f) == pytest.approx((4, 3, 1, 1.5, 2 / 3, 1 / 6, *[None] * 4))
 
 
 def test_interval_by_hand() -> None:
@@ -26,6 +26,9 @@ def test_interval_by_hand() -> None:
     # 5 % and 95 % between the three: 1/2 + 0.1·(2/3 − 1/2), 3/4 − 0.1·(3/4 − 2/3)
     assert found.low == pytest.approx(0.5 + 0.1 / 6)
     assert found.high == pytest.approx(0.75 - 0.1 / 12)
+    # The complement: a gives (1 − 1)/2 = 0, b gives (2 − 1)/4 = 1/4, both (1.5 − 1)/3 = 1/6
+    assert found.completeness_low == pytest.approx(0.1 / 6)
+    assert found.completeness_high == pytest.approx(0.25 - 0.1 / 12)
 
 
 @pytest.mark.parametrize(("empty", "null"), [(0.96, True), (0.94, False), (1.0, True)])
