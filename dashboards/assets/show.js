@@ -66,6 +66,7 @@
   const fill = ({ path, box, component }) => {
     box.props.children = component;
     window.dash_clientside.set_props(path, { children: component });
+    if (component.type === "AgGrid") window.lake.followOnceMade(component.props.id);
   };
   const inSight = ({ component }) => {
     const box = document.getElementById(`${component.props.id}-box`);
