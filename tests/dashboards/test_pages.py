@@ -249,7 +249,7 @@ def test_back_before_a_table_is_drawn_is_followed_by_it(visit: Visit, browser: B
         expect(page.locator("#faithfulness-figures-box")).to_be_attached()
         expect(page.locator("body[data-busy]")).to_have_count(0)
         expect(figures).to_have_count(0)
-        page.route("**/_dash-update-component*", lambda route: None)
+        page.route("**/_dash-update-component*", lambda _: None)
         page.go_back()
         for _ in range(4):
             page.evaluate("window.idle()")
