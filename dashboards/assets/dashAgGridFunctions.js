@@ -57,7 +57,8 @@ window.dashAgGridFunctions.theme = (quartz, rowHeight, headerHeight) => {
   };
   // A table that was asked for at another address, once it is made.
   window.lake.followOnceMade = (table) =>
-    window.dash_ag_grid.getApiAsync(table).then((api) => follow(api, table));
+    window.dash_ag_grid.getApiAsync(table)
+      .then((api) => follow(api, table), () => {}); // its page was left before
 
   const first = () => document.querySelector(".top nav a")?.pathname; // what `/` shows
   const asked = () => (location.pathname === "/" ? first() : location.pathname);
