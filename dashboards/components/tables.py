@@ -66,6 +66,7 @@ def table(
         dashGridOptions={
             "theme": {"function": THEME},
             "animateRows": False,
+            "rowBuffer": 2,  # rows drawn beyond those in sight; 10 are usual, and take their time
             "enableCellTextSelection": True,
             "ensureDomOrder": True,
             "tooltipShowDelay": 200,
