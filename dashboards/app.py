@@ -34,7 +34,7 @@ from dashboards.state import parse
 INDEX = """<!doctype html>
 <html lang="en">
 <head>{%metas%}<title>{%title%}</title>
-<script src="/assets/theme.js"></script>
+<script src="/assets/theme.js"></script><script src="/assets/draw.js"></script>
 <link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">{%css%}</head>
 <body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
 </html>"""
@@ -47,7 +47,7 @@ def create_app(data: Data, *, labels: bool = False, pages: Sequence[AnyPage] = P
     app = dash.Dash(
         "dashboards",
         assets_folder=str(Path(__file__).parent / "assets"),
-        assets_ignore=r"theme\.js",  # in the head, before anything is drawn
+        assets_ignore=r"(theme|draw)\.js",  # in the head, before all else
         serve_locally=True,
         suppress_callback_exceptions=True,
         title="Circuit Lake",

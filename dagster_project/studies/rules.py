@@ -113,7 +113,7 @@ def _check_cluster_tasks(study: Study) -> None:
 def _check_task(file: Path, key: str, task: TaskSpec) -> None:
     given = [name for name in ("train", "templates", "embedded") if getattr(task, name)]
     if len(given) != 1:
-        expected = "one of train (a JSONL file), templates and embedded"
+        expected = "one of train (a JSONL, CSV or Parquet file), templates and embedded"
         raise StudyError(file, key, expected, " and ".join(given) or "none")
     if task.embedded:
         _check_embedded(file, key, task)

@@ -3,8 +3,6 @@
 (() => {
   const MOST_EDGES = 400; // drawn at once, the strongest
   const SPACE = "http://www.w3.org/2000/svg";
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
   const graphs = () => [...document.querySelectorAll("[data-draw=circuit]")].filter((e) => e.circuit);
   const names = (text) => (text || "").split("~").filter(Boolean);
   const signed = (value, digits) => `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(digits)}`;

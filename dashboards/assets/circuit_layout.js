@@ -106,7 +106,6 @@
     return line + 1;
   };
 
-  window.lake = window.lake || {};
   window.lake.layout = (graph, view, width) => {
     const found = itemsOf(graph, view);
     const cells = graph.rows.map(() => graph.columns.map(() => []));

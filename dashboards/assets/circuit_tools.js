@@ -2,13 +2,7 @@
 // rings around what the pointer or the focus is on, there and in the graphs.
 (() => {
   const { graphs, change, preview, pick, pin, names, state, signed } = window.lake.circuit;
-  const make = (parent, name, className, text) => {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-    return made;
-  };
+  const { make } = window.lake;
 
   // A slider over sizes, in equal ratios; at its left end nothing is left out. From taking hold of
   // it to leaving it is one adjustment, however many keys that takes: one step back undoes it.

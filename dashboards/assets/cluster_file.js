@@ -1,7 +1,6 @@
 // Cluster files in the original's format, opened and browsed here; with textContent alone.
 (() => {
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
+  const { make } = window.lake;
   const LONGEST = 80; // characters of a token
   const BARS = 10;
   const NAMED = { "\n": "↵", "\r": "␍", "\t": "⇥" };
@@ -19,12 +18,6 @@
   };
   const dotted = (text) =>
     visible(text).replace(/^ +| +$/g, (spaces) => "·".repeat(spaces.length)) || "∅";
-  const make = (tag, name, text) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    if (text !== undefined) element.textContent = text;
-    return element;
-  };
   const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   const strings = (value) => Array.isArray(value) && value.every((t) => typeof t === "string");
 
@@ -59,23 +52,19 @@
     return [...groups.values()].sort((a, b) => b.length - a.length);
   };
 
-  const answers = (contexts) => {
+  const answers = (parent, contexts) => {
     const counts = new Map();
     for (const { answer } of contexts) counts.set(answer, (counts.get(answer) || 0) + 1);
     const ordered = [...counts].sort((a, b) => b[1] - a[1]);
-    const box = make("div", "answers");
+    const box = make(parent, "div", "answers");
     for (const [answer, count] of ordered.slice(0, BARS)) {
-      const row = make("div", "answer");
-      const bar = make("i");
-      bar.style.width = `${(100 * count) / ordered[0][1]}%`;
-      const track = make("span", "track");
-      track.append(bar);
-      row.append(make("b", "", dotted(answer)), track, make("span", "count", String(count)));
-      box.append(row);
+      const row = make(box, "div", "answer");
+      make(row, "b", "", dotted(answer));
+      make(make(row, "span", "track"), "i").style.width = `${(100 * count) / ordered[0][1]}%`;
+      make(row, "span", "count", String(count));
     }
     const rest = ordered.length - BARS;
-    if (rest > 0) box.append(make("p", "quiet", `and ${rest} other answers`));
-    return box;
+    if (rest > 0) make(box, "p", "quiet", `and ${rest} other answers`);
   };
   const context = ({ context: tokens, answer, document: doc, id }) => ({
     said: [{ text: doc === undefined ? `context ${visible(id)}` : `document ${visible(String(doc))}` }],
@@ -85,28 +74,27 @@
   });
 
   window.lake.kinds.clusterFile = (element, { most }) => {
-    const input = make("input");
+    element.replaceChildren();
+    const label = make(element, "label", "drop", "Choose one or two JSON files, or drop them here ");
+    const input = make(label, "input");
     input.type = "file";
     input.multiple = true;
     input.accept = ".json,application/json";
     input.id = "cluster-file-input";
-    const label = make("label", "drop", "Choose one or two JSON files, or drop them here ");
-    label.append(input);
-    const told = make("p", "quiet");
+    const told = make(element, "p", "quiet");
     told.setAttribute("role", "status");
-    const body = make("div", "opened");
-    element.replaceChildren(label, told, body);
+    const body = make(element, "div", "opened");
 
     const state = { contexts: null, clusterings: null, k: null, cluster: 0, page: 0 };
-    const button = (text, to, off, step) => {
-      const b = make("button", "plain-button", text);
+    const button = (bar, text, to, off, step) => {
+      const b = make(bar, "button", "plain-button", text);
       b.disabled = off;
       b.addEventListener("click", () => { Object.assign(state, to); draw(); });
       if (step) b.dataset.turn = step;
-      return b;
     };
     const draw = () => {
-      if (!state.contexts) return body.replaceChildren();
+      body.replaceChildren();
+      if (!state.contexts) return;
       const { clusterings, k } = state;
       const groups = clusterings && clusterings[k] ? grouped(state.contexts, clusterings[k])
         : [state.contexts];
@@ -114,9 +102,9 @@
       const group = groups[state.cluster] || [];
       const pages = Math.max(1, Math.ceil(group.length / most));
       state.page = Math.min(state.page, pages - 1);
-      const bar = make("div", "bar");
+      const bar = make(body, "div", "bar");
       if (clusterings) {
-        const choose = make("select");
+        const choose = make(bar, "select");
         choose.setAttribute("aria-label", "k");
         Object.keys(clusterings).forEach((name) => choose.append(new Option(`k ${visible(name)}`, name)));
         choose.value = k;
@@ -125,20 +113,18 @@
           draw();
         });
         const at = state.cluster;
-        bar.append(choose,
-          button("← Previous", { cluster: at - 1, page: 0 }, at === 0, "previous"),
-          make("span", "place", `cluster ${at + 1} of ${groups.length}`),
-          button("Next →", { cluster: at + 1, page: 0 }, at >= groups.length - 1, "next"));
+        button(bar, "← Previous", { cluster: at - 1, page: 0 }, at === 0, "previous");
+        make(bar, "span", "place", `cluster ${at + 1} of ${groups.length}`);
+        button(bar, "Next →", { cluster: at + 1, page: 0 }, at >= groups.length - 1, "next");
       }
       const { page } = state;
-      bar.append(make("span", "quiet", `${group.length.toLocaleString("en")} contexts`),
-        button("previous page", { page: page - 1 }, page === 0),
-        make("span", "place", `${page + 1} of ${pages}`),
-        button("next page", { page: page + 1 }, page >= pages - 1));
-      const list = make("div", "contexts");
-      const shownOf = group.slice(page * most, (page + 1) * most).map(context);
-      window.lake.kinds.contexts(list, { contexts: shownOf, none: "No contexts." });
-      body.replaceChildren(bar, answers(group), list);
+      make(bar, "span", "quiet", `${group.length.toLocaleString("en")} contexts`);
+      button(bar, "previous page", { page: page - 1 }, page === 0);
+      make(bar, "span", "place", `${page + 1} of ${pages}`);
+      button(bar, "next page", { page: page + 1 }, page >= pages - 1);
+      answers(body, group);
+      const contexts = group.slice(page * most, (page + 1) * most).map(context);
+      window.lake.kinds.contexts(make(body, "div", "contexts"), { contexts, none: "No contexts." });
     };
     const open = async (files) => {
       const problems = [];

@@ -1,8 +1,6 @@
 // The map of a clustering, on a canvas: what a line is drawn around goes to the address as a
 // polygon, a click to the cluster of the point below it.
 (() => {
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
   const MOST = 40; // corners of a polygon in the address
   const DIGITS = 5;
   const NEAR = 9; // px

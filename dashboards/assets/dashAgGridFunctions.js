@@ -14,7 +14,7 @@ window.dashAgGridFunctions.shade = (value) => {
 window.dashAgGridFunctions.theme = (quartz, rowHeight, headerHeight) => {
   window.lake.gridTheme ??= quartz.withParams({
     fontFamily: "inherit", fontSize: "13px", headerFontSize: "12px", headerFontWeight: 500,
-    spacing: "4px", wrapperBorder: false, wrapperBorderRadius: "0px", cellHorizontalPadding: "10px",
+    spacing: "4px", iconSize: "12px", wrapperBorder: false, wrapperBorderRadius: "0px", cellHorizontalPadding: "10px",
     rowHeight: `${rowHeight}px`, headerHeight: `${headerHeight}px`, browserColorScheme: "inherit",
     backgroundColor: "var(--surface)", chromeBackgroundColor: "var(--surface)",
     foregroundColor: "var(--text)", borderColor: "var(--rule)", accentColor: "var(--accent)",
@@ -46,8 +46,7 @@ window.dashAgGridFunctions.theme = (quartz, rowHeight, headerHeight) => {
   const gridOf = (table) => {
     try { return window.dash_ag_grid.getApi(table); } catch { return null; } // not made yet
   };
-  const follow = (table) => {
-    const api = gridOf(table);
+  const follow = (api, table) => {
     const meant = orders().filter((sort) => sort.startsWith(`${table}.`));
     if (!api || String(order(api, table)) === String(meant)) return;
     const state = meant.map((text, sortIndex) => {
@@ -56,12 +55,16 @@ window.dashAgGridFunctions.theme = (quartz, rowHeight, headerHeight) => {
     });
     api.applyColumnState({ state, defaultState: { sort: null } });
   };
+  // A table that was asked for at another address, once it is made.
+  window.lake.followOnceMade = (table) =>
+    window.dash_ag_grid.getApiAsync(table)
+      .then((api) => follow(api, table), () => {}); // its page was left before
 
   const first = () => document.querySelector(".top nav a")?.pathname; // what `/` shows
   const asked = () => (location.pathname === "/" ? first() : location.pathname);
   let page = asked();
   const turn = () => {
-    if (page === asked()) document.querySelectorAll(".grid").forEach((e) => follow(e.id));
+    if (page === asked()) document.querySelectorAll(".grid").forEach(({ id }) => follow(gridOf(id), id));
     page = asked();
   };
   window.addEventListener("_dashprivate_pushstate", turn);

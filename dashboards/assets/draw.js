@@ -1,16 +1,15 @@
 // What is drawn in the browser rather than made of components: an element with data-draw="kind" is
 // handed to window.lake.kinds[kind] with the data in its data-with, when it comes and when that
-// changes.
+// changes. Loaded in the head, since all other scripts add to window.lake.
 (() => {
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
-  window.lake.make = (parent, name, className, text) => {
+  const make = (parent, name, className, text) => {
     const made = document.createElement(name);
     if (className) made.className = className;
     if (text !== undefined) made.textContent = text;
     parent.append(made);
     return made;
   };
+  window.lake = { kinds: {}, make };
   const drawn = new WeakMap();
   const draw = (element) => {
     const kind = window.lake.kinds[element.dataset.draw];

@@ -18,6 +18,8 @@
     make(inner, "span", "state", said);
   };
   window.lake.kinds.flow = (element, { lanes }) => {
+    const reached = () => [...element.querySelectorAll("a, [tabindex]")];
+    const focused = reached().indexOf(document.activeElement);
     element.replaceChildren();
     for (const [name, boxes] of lanes) {
       const lane = make(element, "div", "lane");
@@ -25,5 +27,6 @@
       const inside = make(lane, "div", "boxes");
       boxes.forEach((one) => box(inside, one));
     }
+    reached()[focused]?.focus({ preventScroll: true });
   };
 })();

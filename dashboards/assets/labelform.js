@@ -1,8 +1,6 @@
 // A form that labels a feature. The server writes it down, or says why not; then the page is shown
 // anew from its address. Who labels is kept by this browser.
 (() => {
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
   const KEPT = "circuit-lake-author";
   const author = () => { try { return localStorage.getItem(KEPT) || ""; } catch { return ""; } };
   const keep = (name) => { try { localStorage.setItem(KEPT, name); } catch { /* not kept */ } };

@@ -27,7 +27,7 @@
     if (changed) go(location.pathname + (search ? `?${search}` : ""));
     return window.dash_clientside.no_update;
   };
-  window.lake = { ...window.lake, go };
+  window.lake.go = go;
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.lake = { ...window.dash_clientside.lake, steer };
 

@@ -3,8 +3,6 @@
 // Back never meets an address that says less than was shown.
 (() => {
   const PAGE = "/clusters", OPEN = "cluster", PREFIX = "circuit-lake-clusters ";
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
 
   const write = (query) => history.replaceState(history.state, "", `${PAGE}?${query}`);
 

@@ -8,7 +8,6 @@
   const SETTLED = 2000; // ms after the first page, when its reader reads
   let was = null; // what is shown
   let lacking = []; // of it: { path, box, component } of boxes that are still empty
-  window.lake = window.lake || {};
 
   const isComponent = (node) => node !== null && typeof node === "object" && "namespace" in node;
   const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
@@ -67,6 +66,7 @@
   const fill = ({ path, box, component }) => {
     box.props.children = component;
     window.dash_clientside.set_props(path, { children: component });
+    if (component.type === "AgGrid") window.lake.followOnceMade(component.props.id);
   };
   const inSight = ({ component }) => {
     const box = document.getElementById(`${component.props.id}-box`);

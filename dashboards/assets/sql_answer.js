@@ -145,9 +145,7 @@
     return Number(a) - Number(b);
   };
 
-  window.lake = window.lake || {};
   window.lake.sql = { ...window.lake.sql, ask, isAsked, stop: () => { if (run) { stop(); tell("Stopped", "stopped"); } } };
-  window.lake.kinds = window.lake.kinds || {};
   window.lake.kinds.sqlanswer = (element) => {
     const told = document.createElement("span");
     told.className = "told";

@@ -104,9 +104,7 @@
     return field;
   };
 
-  window.lake = window.lake || {};
   window.lake.sql = window.lake.sql || {};
-  window.lake.kinds = window.lake.kinds || {};
   window.lake.kinds.sqlstatement = (element, data) => {
     const field = fields.get(element) || build(element);
     field.data = data;

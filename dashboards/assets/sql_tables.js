@@ -2,36 +2,30 @@
 (() => {
   const PAUSE = 700; // ms between looks while a snapshot is made
   const number = (count) => count.toLocaleString("en");
-  const made = (tag, name, text, tip) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    if (text !== undefined) element.textContent = text;
-    if (tip) element.dataset.tip = tip;
-    return element;
-  };
-  const inserting = (name, tip) => {
-    const button = made("button", "insert", name, tip);
+  const { make } = window.lake;
+  const inserting = (parent, name, tip) => {
+    const button = make(parent, "button", "insert", name);
+    if (tip) button.dataset.tip = tip;
     button.addEventListener("click", () => window.lake.sql.insert(name));
-    return button;
   };
 
   let place = null; // the element drawn last, its data and what fills it
   let looking = 0;
 
-  const listed = (table) => {
-    const line = made("summary", "");
-    line.append(made("code", "", table.name), made("span", "rows", ""));
-    const columns = made("ul", "");
+  const list = (parent, table) => {
+    const details = make(parent, "details");
+    details.dataset.table = table.name;
+    const line = make(details, "summary");
+    make(line, "code", "", table.name);
+    make(line, "span", "rows");
+    const about = make(details, "p", "quiet", `${table.doc}. `);
+    inserting(about, table.name, "Into the statement");
+    const columns = make(details, "ul");
     for (const { name, type, doc } of table.columns) {
-      const item = made("li", "");
-      item.append(inserting(name, doc), made("span", "quiet", type.toLowerCase()));
-      columns.append(item);
+      const item = make(columns, "li");
+      inserting(item, name, doc);
+      make(item, "span", "quiet", type.toLowerCase());
     }
-    const about = made("p", "quiet", `${table.doc}. `);
-    about.append(inserting(table.name, "Into the statement"));
-    const details = made("details", "");
-    details.append(line, about, columns);
-    return details;
   };
 
   const share = (part) => {
@@ -85,18 +79,13 @@
     return empty.map(({ name, filled }) => `; ${name} is empty, ${filled}`).join("");
   };
 
-  window.lake = window.lake || {};
   window.lake.sql = { ...window.lake.sql, look, lacking };
-  window.lake.kinds = window.lake.kinds || {};
   window.lake.kinds.sqltables = (element, data) => {
-    const state = made("p", "state", "");
-    const list = made("div", "list");
-    for (const table of data.tables) {
-      const details = listed(table);
-      details.dataset.table = table.name;
-      list.append(details);
-    }
-    element.replaceChildren(state, made("p", "quiet", data.note), list);
+    element.replaceChildren();
+    const state = make(element, "p", "state");
+    make(element, "p", "quiet", data.note);
+    const tables = make(element, "div", "list");
+    data.tables.forEach((table) => list(tables, table));
     place = { element, data, state, standing: {} };
     look();
   };

@@ -1,8 +1,6 @@
 // Texts as strips of tokens, each coloured by a value and underlined by another. Drawn here, with
 // textContent alone: a component a token takes Dash a minute for a long document.
 (() => {
-  window.lake = window.lake || {};
-  window.lake.kinds = window.lake.kinds || {};
   const sighted = new WeakMap(); // strips and what the page was scrolled to in them
   const sight = (element, name) => {
     if (!name || sighted.get(element) === name) return;

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import colorsys
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import polars as pl
 from dash import html
@@ -71,7 +71,7 @@ def cluster_map(
         "cluster": shown["cluster"].to_list(),
         "colour": [palette[shade] for shade in shades],
         "palette": list(palette),
-        "tips": [_said(row) for row in shown.iter_rows(named=True)],
+        "tips": _tips(shown),
         "clustering": clustering,
     }
     # Apart, so that from one cluster to the next the points stay as they are.
@@ -86,10 +86,16 @@ def cluster_map(
     )
 
 
-def _said(row: Mapping[str, Any]) -> str:
-    loss = "" if row["loss"] is None else f" · {written(row['loss'], '.3g', 'nats')}"
-    known = f"\n{visible(clip(row['rule'], 60))}" if row["rule"] else ""
-    return f"{token(row['answer'])}{loss}{known}\ncluster {row['cluster']}"
+def _tips(shown: pl.DataFrame) -> list[str]:
+    """What each point says; answers and rules are few, and made readable once each."""
+    answers = {answer: token(answer) for answer in shown["answer"].unique()}
+    rules = {rule: f"\n{visible(clip(rule, 60))}" for rule in shown["rule"].unique() if rule}
+    return [
+        answers[answer]
+        + ("" if loss is None else f" · {written(loss, '.3g', 'nats')}")
+        + f"{rules.get(rule, '')}\ncluster {cluster}"
+        for answer, loss, rule, cluster in shown.select("answer", "loss", "rule", "cluster").rows()
+    ]
 
 
 def _shades(shown: pl.DataFrame, colour: str) -> tuple[list[str], list[Component]]:

@@ -66,6 +66,7 @@ def table(
         dashGridOptions={
             "theme": {"function": THEME},
             "animateRows": False,
+            "rowBuffer": 2,  # rows drawn beyond those in sight; 10 are usual, and take their time
             "enableCellTextSelection": True,
             "ensureDomOrder": True,
             "tooltipShowDelay": 200,
@@ -77,6 +78,17 @@ def table(
     )
     # As high before it is filled.
     return html.Div(grid_itself, id=f"{name}-box", className="tabled", style={"minHeight": height})
+
+
+def in_order(visit: Visit[Any], name: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as a table of the name shows them, which the browser sorts by what the address says;
+    as there, equals keep their order, and nothing is below all else."""
+    sorts = [s for s in visit.state.sort if s.table == name and s.column in rows.columns]
+    if not sorts:
+        return rows
+    falling = [sort.way == "desc" for sort in sorts]
+    columns = [sort.column for sort in sorts]
+    return rows.sort(columns, descending=falling, nulls_last=falling, maintain_order=True)
 
 
 def _sorts(visit: Visit[Any], name: str, columns: Sequence[Column]) -> list[Sort]:
@@ -102,10 +114,11 @@ def _column(column: Column, *, link: bool) -> dict[str, Any]:
     made: dict[str, Any] = {"field": column.field, "headerName": column.name + unit}
     if column.term:
         made["headerTooltip"] = explains(column.term)
+    least = 30 + LETTER * len(column.name)  # with the arrow of its order
     if column.width:
-        made["initialWidth"] = column.width  # initial: what a reader has drawn stays
+        made["initialWidth"] = max(column.width, least)  # initial: what a reader has drawn stays
     else:
-        made |= {"initialFlex": 1, "minWidth": max(76, 30 + LETTER * len(column.name))}
+        made |= {"initialFlex": 1, "minWidth": max(76, least)}
     if column.format:
         made |= {
             "type": "rightAligned",

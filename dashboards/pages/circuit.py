@@ -95,7 +95,8 @@ def _drawn(visit: Visit[CircuitState]) -> list[Circuit]:
     """The circuit, and the other beside it where one is asked for."""
     listed = visit.data.ask("circuit_list", study=visit.study)
     names = listed["circuit"].to_list()
-    visit.choose("circuit", names)
+    if visit.choose("circuit", names) == visit.state.other:
+        visit.state = replace(visit.state, other=ALONE)
     visit.choose("other", [ALONE, *(n for n in names if n != visit.state.circuit)])
     wanted = [n for n in (visit.state.circuit, visit.state.other) if n != ALONE]
     rows = {row["circuit"]: row for row in listed.to_dicts()}
@@ -119,17 +120,17 @@ def _pinned(visit: Visit[CircuitState], drawn: list[Circuit], groups: list[Group
 
 
 def _bar(visit: Visit[CircuitState], names: list[str]) -> Component:
-    place = names.index(visit.state.circuit)
+    stepped = [n for n in names if n != visit.state.other]  # which stays beside
+    place = stepped.index(visit.state.circuit)
 
-    def beside(step: int) -> str | None:
-        there = place + step
-        return visit.href(circuit=names[there], **FRESH) if 0 <= there < len(names) else None
+    def step(to: int) -> str | None:
+        return visit.href(circuit=stepped[to], **FRESH) if 0 <= to < len(stepped) else None
 
     others = [ALONE, *(n for n in names if n != visit.state.circuit)]
     return layout.bar(
         choice("circuit", "Circuit", names, visit.state.circuit, resets=" ".join(FRESH)),
         choice("other", "Beside", others, visit.state.other),
-        stepper(beside(-1), beside(1), f"{place + 1} of {len(names)}"),
+        stepper(step(place - 1), step(place + 1), f"{place + 1} of {len(stepped)}"),
     )
 
 

@@ -14,7 +14,7 @@ from dashboards.components.controls import choice, options, stepper
 from dashboards.components.empty import empty
 from dashboards.components.files import csv
 from dashboards.components.marks import term
-from dashboards.components.tables import Column, table
+from dashboards.components.tables import Column, in_order, table
 from dashboards.page import Download, Page, PageState, Visit
 from dashboards.pages.faithfulness_curves import UNIT_NAMES, curves
 
@@ -26,6 +26,7 @@ CHOICES = {  # fields of the state, with their labels, in the order of choosing
     "method": "Method",
     "aggregation": "Positions",
 }
+TABLE = "faithfulness-tasks"
 SAID = {"-1": "embedding", "none": "apart", "sum": "summed"}
 
 
@@ -50,14 +51,17 @@ def show(visit: Visit[FaithfulnessState]) -> Component:
         return empty("faithfulness", visit.study)
     rows, controls = _chosen(visit, tasks)
     task = visit.state.task
-    place = tasks.index(task)
+    evaluated = _every(visit, every)
+    ordered = in_order(visit, TABLE, evaluated)["task"].to_list()
+    ordered += [name for name in tasks if name not in ordered]
+    place = ordered.index(task)
     return html.Div(
         [
             layout.bar(
                 choice("task", "Task", tasks, task),
                 stepper(
-                    visit.href(task=tasks[place - 1]) if place else None,
-                    visit.href(task=tasks[place + 1]) if place + 1 < len(tasks) else None,
+                    visit.href(task=ordered[place - 1]) if place else None,
+                    visit.href(task=ordered[place + 1]) if place + 1 < len(tasks) else None,
                     f"{place + 1} of {len(tasks)}",
                 ),
                 *controls,
@@ -69,7 +73,9 @@ def show(visit: Visit[FaithfulnessState]) -> Component:
                 )
             ),
             layout.panel(
-                "All tasks", _every(visit, every), aside="of the strongest features, by number"
+                "All tasks",
+                _table(visit, evaluated),
+                aside="of the strongest features, by number",
             ),
             layout.panel(
                 f"Figures of {task}",
@@ -124,8 +130,9 @@ def _figures(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
     return table("faithfulness-figures", shown, columns, visit=visit)
 
 
-def _every(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
-    """A row a task, in the evaluation chosen as far as the task has it."""
+def _every(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> pl.DataFrame:
+    """A row a task, in the evaluation chosen as far as the task has it: the figures of its circuit,
+    and in columns n<number> the faithfulness of so many features."""
     state = visit.state
     alike = rows.filter(split=state.split, ablation=state.ablation, errors=state.errors)
     sizes = sorted(
@@ -138,14 +145,22 @@ def _every(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
             own.append(row)
     found = []
     for task, own in sorted(tasks.items()):
-        circuit = [row for row in own if row["at_threshold"]][:1]
+        circuit = next((row for row in own if row["at_threshold"]), {})
         kept = {int(r["value"]): r["faithfulness"] for r in own if not r["at_threshold"]}
         found.append(
-            {"task": task, "href": visit.href(task=task, method="", aggregation="")}
-            | {"accuracy": own[0]["accuracy"]}
-            | {k: circuit[0][k] for k in ("n_nodes", "faithfulness", "completeness") if circuit}
+            {"task": task, "accuracy": own[0]["accuracy"]}
+            | {k: circuit.get(k) for k in ("n_nodes", "faithfulness", "completeness")}
             | {f"n{size}": kept.get(size) for size in sizes}
         )
+    return pl.DataFrame(found, infer_schema_length=None)
+
+
+def _table(visit: Visit[FaithfulnessState], evaluated: pl.DataFrame) -> Component:
+    rows = [
+        {**row, "href": visit.href(task=row["task"], method="", aggregation="")}
+        for row in evaluated.to_dicts()
+    ]
+    sizes = [int(name[1:]) for name in evaluated.columns if name[1:].isdecimal()]
     columns = [
         Column("task", "task", width=170),
         Column("accuracy", "accuracy", ".0%", term="accuracy", width=100),
@@ -154,7 +169,7 @@ def _every(visit: Visit[FaithfulnessState], rows: pl.DataFrame) -> Component:
         Column("completeness", "completeness", ".2f", term="completeness", width=120),
         *(Column(f"n{size}", f"{size:,}", ".2f", shade=True) for size in sizes),
     ]
-    return table("faithfulness-tasks", found, columns, visit=visit)
+    return table(TABLE, rows, columns, visit=visit)
 
 
 def _csv(visit: Visit[FaithfulnessState]) -> Download:

@@ -15,7 +15,7 @@ from dashboards.components.controls import choice, options, stepper, words
 from dashboards.components.files import csv
 from dashboards.components.palette import NEGATIVE, SITES, faint
 from dashboards.components.strips import strip
-from dashboards.components.tables import Column, table
+from dashboards.components.tables import Column, in_order, table
 from dashboards.numbers import first_of, nats
 from dashboards.page import Download, Visit
 from dashboards.text import clip, visible
@@ -69,7 +69,7 @@ def by_document(visit: Visit[Any]) -> list[Component]:
                 "its doc_id",
                 resets="first pos",
             ),
-            _steps(visit, _in_order(visit, listed)["doc_id"].to_list(), chosen),
+            _steps(visit, in_order(visit, TABLE, listed)["doc_id"].to_list(), chosen),
         ),
         html.Div(_document(visit, chosen)),
         layout.panel("Documents", _list(visit, listed), aside=first_of(listed.height, found)),
@@ -80,17 +80,6 @@ def as_csv(visit: Visit[Any]) -> Download:
     """The tokens of the document, all of them."""
     doc_id = visit.state.document or 0
     return csv(_tokens(visit, doc_id, 0, 100_000))._replace(of=str(doc_id))
-
-
-def _in_order(visit: Visit[Any], listed: pl.DataFrame) -> pl.DataFrame:
-    """The documents as the table shows them, which the browser sorts by what the address says; as
-    there, equals keep their order, and nothing is below all else."""
-    sorts = [s for s in visit.state.sort if s.table == TABLE and s.column in listed.columns]
-    if not sorts:
-        return listed
-    falling = [sort.way == "desc" for sort in sorts]
-    columns = [sort.column for sort in sorts]
-    return listed.sort(columns, descending=falling, nulls_last=falling, maintain_order=True)
 
 
 def _steps(visit: Visit[Any], ids: list[int], chosen: int | None) -> Component:

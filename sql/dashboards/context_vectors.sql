@@ -23,16 +23,21 @@ valued as (
     join wanted using (context_id)
     cross join made
     where study = $study and (errors or feature >= 0) and (aggregation = 'sum') = (pos is null)
+),
+norms as (
+    select
+        context_id,
+        site,
+        case when any_value(unit_norm_per_site) then sqrt(sum(value * value)) else 1 end as norm
+    from valued
+    group by context_id, site
 )
 select
     context_id,
     site,
     pos,
     feature,
-    case
-        when unit_norm_per_site
-        then value / sqrt(sum(value * value) over (partition by context_id, site))
-        else value
-    end as value
+    value / norm as value
 from valued
+join norms using (context_id, site)
 where value != 0

@@ -1,13 +1,17 @@
-"""Two small circuits, made by hand: one per position, one summed."""
+"""Two small circuits, made by hand: one per position, one summed; and their page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from playwright.sync_api import Locator, Page, expect
+
 from dagster_project.lake.store import Lake
+from tests.browser import Visit
 from tests.dashboards.lakes import PLAIN, fill
 from tests.lake.frames import Row, put
 
+ORDER = "/circuit?study=plain&circuit=order.ig.none"
 EMBED: Row = {"site": "embed", "pos": 1}
 RESID: Row = {"site": "resid_0", "pos": 3}
 NODES: list[Row] = [
@@ -119,3 +123,13 @@ def _logits(texts: tuple[str, ...]) -> list[Row]:
         found | {"sign": 1, "rank": 1, "token": texts[1], "logit": 1.0},
         found | {"sign": -1, "rank": 0, "token": texts[2], "logit": -3.0},
     ]
+
+
+def node(page: Page, name: str) -> Locator:
+    return page.locator(f".circuit .node[data-node='{name}']")
+
+
+def opened(visit: Visit, path: str = ORDER) -> Page:
+    page = visit.open(path)
+    expect(page.locator(".circuit .node").first).to_be_visible()
+    return page

@@ -235,6 +235,45 @@ def test_an_answer_on_its_way_does_not_take_back_what_was_sorted_since(visit: Vi
     expect(page).to_have_url(both)
 
 
+def test_back_before_a_table_is_drawn_is_followed_by_it(visit: Visit, browser: Browser) -> None:
+    """Nothing is filled in but what is in sight until the browser says that it is idle, here when
+    it has gone back to an address whose page the server keeps to itself."""
+    with visiting(browser, visit.url, 1280, 500) as other:
+        other.page.add_init_script("window.requestIdleCallback = (then) => { window.idle = then; }")
+        page = other.open("/dictionaries?study=plain")
+        expect(page.locator("body[data-busy]")).to_have_count(0)
+        here = "/faithfulness?study=plain&task=bracket"
+        page.evaluate("url => history.pushState({}, '', url)", here)
+        page.evaluate("url => lake.go(url)", f"{here}&sort=faithfulness-figures.n_nodes.desc")
+        figures = page.locator("#faithfulness-figures")
+        expect(page.locator("#faithfulness-figures-box")).to_be_attached()
+        expect(page.locator("body[data-busy]")).to_have_count(0)
+        expect(figures).to_have_count(0)
+        page.route("**/_dash-update-component*", lambda _: None)
+        page.go_back()
+        for _ in range(4):
+            page.evaluate("window.idle()")
+        expect(figures.locator("[row-index='0']").first).to_be_visible()
+        expect(figures.locator("[aria-sort$=ending]")).to_have_count(0)
+        page.unroute_all()
+
+
+def test_headers_are_whole_also_when_their_columns_are_sorted(visit: Visit) -> None:
+    for table, address in (
+        ("documents", "/losses?study=plain&by=document"),
+        ("faithfulness-figures", "/faithfulness?study=plain&task=bracket"),
+    ):
+        page = visit.open(address)
+        headers = page.locator(f"#{table} [role=columnheader]")
+        expect(headers.first).to_be_visible()
+        for header in headers.all():
+            header.click()
+            expect(header).to_have_attribute("aria-sort", re.compile("ending"))
+            text = header.locator(".ag-header-cell-text")
+            shown, whole = text.evaluate("e => [e.clientWidth, e.scrollWidth]")
+            assert shown >= whole, (table, text.inner_text())
+
+
 def test_a_column_that_was_widened_stays_so_when_the_table_is_sorted(visit: Visit) -> None:
     page = visit.open("/dictionaries?study=plain")
     header = page.locator("#dictionary-table [role=columnheader][col-id=site]")

@@ -6,17 +6,14 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Download, Locator, Page, expect
+from playwright.sync_api import Download, Page, expect
 
 from dagster_project.lake.store import Lake
 from tests.browser import Visit
-from tests.dashboards.circuits import fill_circuits
+from tests.dashboards.circuits import ORDER, fill_circuits, node, opened
 from tests.dashboards.lakes import HOSTILE
-
-ORDER = "/circuit?study=plain&circuit=order.ig.none"
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +22,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     made = Lake(tmp_path_factory.mktemp("circuits") / "lake")
     fill_circuits(made)
     return fill_circuits(made, "hostile", HOSTILE)
-
-
-def node(page: Page, name: str) -> Locator:
-    return page.locator(f".circuit .node[data-node='{name}']")
-
-
-def opened(visit: Visit, path: str = ORDER) -> Page:
-    page = visit.open(path)
-    expect(page.locator(".circuit .node").first).to_be_visible()
-    return page
 
 
 def saved(page: Page, name: str) -> Download:
@@ -56,18 +43,6 @@ def test_from_the_table_to_a_graph(visit: Visit) -> None:
     expect(page.locator(".circuit .site")).to_have_text(["resid_0", "embed", "y"])
     page.go_back()
     expect(page.locator("h1")).to_have_text("Circuits")
-
-
-def test_rows_columns_signs_and_shapes(visit: Visit) -> None:
-    page = opened(visit)
-    three, five, metric = (
-        node(page, name).bounding_box() or {} for name in ("embed.3.1", "resid_0.5.3", "y")
-    )
-    assert metric["y"] < five["y"] < three["y"]  # upwards, as the pass goes
-    assert three["x"] < five["x"]  # position 1, position 3
-    shape = node(page, "resid_0.error.3").locator("path")
-    assert shape.get_attribute("fill") == "#d4572b"  # negative, a triangle
-    assert (node(page, "resid_0.5.3").locator("circle").last.get_attribute("fill")) == "#2f7fd6"
 
 
 def test_a_click_picks_a_node_and_its_edges(visit: Visit) -> None:
@@ -98,40 +73,6 @@ def test_a_click_picks_a_node_and_its_edges(visit: Visit) -> None:
     page.keyboard.press("Escape")
     expect(page).not_to_have_url(re.compile("node="))
     expect(edges).to_have_count(5)
-
-
-def test_arrow_keys_go_from_node_to_node(visit: Visit) -> None:
-    page = opened(visit)
-    node(page, "embed.3.1").focus()
-    page.keyboard.press("ArrowRight")
-    expect(node(page, "embed.4.1")).to_be_focused()
-    page.keyboard.press("ArrowUp")
-    expect(node(page, "resid_0.5.3")).to_be_focused()
-    page.keyboard.press("ArrowUp")
-    expect(node(page, "y")).to_be_focused()
-    page.keyboard.press("ArrowUp")
-    expect(node(page, "y")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile("node=y"))
-    expect(node(page, "y")).to_be_focused()
-    expect(page.locator(".circuit .edges path")).to_have_count(2)
-    page.locator("h1").click()
-    page.keyboard.press("ArrowLeft")  # outside the graph: to the circuit before
-    expect(page).to_have_url(re.compile(r"circuit=copy\.ig\.sum"))
-
-
-def test_hovering_rings_a_node_wherever_it_is(visit: Visit) -> None:
-    page = opened(visit)
-    row = page.locator(".node-row[data-node='embed.3.1']")
-    row.hover()
-    expect(node(page, "embed.3.1")).to_have_class(re.compile("ring"))
-    expect(node(page, "resid_0.5.3")).to_have_class(re.compile("near"))
-    expect(node(page, "embed.4.1")).not_to_have_class(re.compile("near|ring"))
-    page.locator("h1").hover()
-    expect(page.locator(".ring")).to_have_count(0)
-    node(page, "embed.3.1").hover()
-    expect(row).to_have_class(re.compile("ring"))
-    expect(page.locator("#tip")).to_contain_text("effect +2")
 
 
 def test_thresholds_are_in_the_address(visit: Visit) -> None:
@@ -199,82 +140,6 @@ def test_going_back_undoes_what_the_server_has_not_answered_to(visit: Visit) -> 
     expect(edges).to_have_value("0")
     expect(page.locator(".circuit .edges path")).to_have_count(5)
     page.unroute(asked)
-
-
-def test_columns_are_as_wide_as_their_most_crowded_cell(visit: Visit) -> None:
-    """400 px for a token of 3 letters, 30 nodes in a cell, and one in another.
-
-    On one line 30 nodes take 12 + 30 · 18, on two 12 + 15 · 18 = 282; the token 6 + 3 · 6.8, the
-    one node 12 + 18. What is left goes to all three alike.
-    """
-    page = opened(visit)
-    node = {"effect": 1, "row": 0, "name": ""}
-    graph: dict[str, Any] = {
-        "rows": [{}],
-        "columns": [{"text": text} for text in ("the", "bb", "a")],
-        "nodes": [{**node, "column": 1}] * 30 + [{**node, "column": 2}],
-        "edges": [],
-    }
-    view = {"nodes": 0, "edges": 0, "groups": [], "open": False}
-    made = page.evaluate("([g, v]) => lake.layout(g, v, 466)", [graph, view])
-    scale = 400 / (26.4 + 282 + 30)
-    widths = [26.4 * scale, 282 * scale, 30 * scale]
-    assert [column["width"] for column in made["columns"]] == pytest.approx(widths)
-    assert [column["text"] for column in made["columns"]] == ["the", "bb", "a"]
-    assert len({item["y"] for item in made["items"]}) == 2
-
-
-def test_tokens_without_room_are_slanted(visit: Visit) -> None:
-    """400 px for 20 tokens of 13 letters, and as above 30 nodes in a cell, and one in another.
-
-    Slanted the tokens take 15 each, and leave 100: for the one node 12 + 18, for the others
-    12 + 3 · 18, on 10 lines.
-    """
-    page = opened(visit)
-    node = {"effect": 1, "row": 0, "name": "", "tip": ""}
-    graph = {
-        "rows": [{"text": "embed", "colour": "#555555"}],
-        "columns": [{"text": "<|endoftext|>", "tip": "in every prompt"}] * 20
-        + [{"text": text, "tip": ""} for text in ("bb", "internationally")],
-        "nodes": [{**node, "column": 20}] * 30 + [{**node, "column": 21}],
-        "edges": [],
-        "colours": {},
-        "total": {"nodes": 31, "edges": 0},
-    }
-    view = {"nodes": 0, "edges": 0, "groups": [], "pinned": [], "node": "", "open": False}
-    columns = page.evaluate("([g, v]) => lake.layout(g, v, 466).columns", [graph, view])
-    scale = 400 / (20 * 15 + 66 + 30)
-    widths = [size * scale for size in [15] * 20 + [66, 30]]
-    assert [column["width"] for column in columns] == pytest.approx(widths)
-    page.evaluate(
-        """([graph, view]) => {
-            const element = document.createElement("div");
-            Object.assign(element, { className: "circuit", id: "slanted" });
-            element.style.width = "466px";
-            document.querySelector(".circuit").before(element);
-            lake.kinds.circuit(element, { graph, view });
-        }""",
-        [graph, view],
-    )
-    words = page.locator("#slanted .word")
-    expect(words).to_have_text([*["<|endoftext|>"] * 20, "bb", "international…"])
-    frame = page.locator("#slanted svg").bounding_box() or {}
-    for word in words.all():
-        box = word.bounding_box() or {}
-        assert box["height"] > box["width"] * 0.8
-        assert box["x"] >= frame["x"]
-        assert box["y"] + box["height"] <= frame["y"] + frame["height"]
-    words.first.hover()
-    expect(page.locator("#tip")).to_have_text("in every prompt")
-
-
-def test_a_list_of_nodes_ends_with_a_whole_row(visit: Visit) -> None:
-    page = opened(visit)
-    row = page.locator(".node-row").first.evaluate("e => e.getBoundingClientRect().height")
-    most = page.locator(".nodelist").first.evaluate(
-        "e => parseFloat(getComputedStyle(e).maxHeight)"
-    )
-    assert most % row == 0
 
 
 def test_pinned_nodes_become_a_group_that_is_saved_and_loaded(visit: Visit, tmp_path: Path) -> None:
@@ -351,22 +216,6 @@ def test_another_circuit_starts_anew(visit: Visit, by: str) -> None:
     expect(page.locator(".notes")).to_have_count(0)
 
 
-def test_a_command_breaks_between_its_words_alone(visit: Visit) -> None:
-    page = opened(visit, f"{ORDER}&node=embed.4.1")
-    command = page.locator(".side .empty pre")
-    said = "python -m dagster_project.run plain --only features"
-    expect(command).to_have_text(said, use_inner_text=False)
-    lines = command.locator("span").evaluate_all("all => all.map(e => e.offsetHeight)")
-    assert len(set(lines)) == 1
-    assert command.evaluate("e => e.clientHeight") > 2 * lines[0]
-    assert (
-        command.evaluate(
-            "e => { getSelection().selectAllChildren(e); return `${getSelection()}`; }"
-        )
-        == said
-    )
-
-
 def test_two_circuits_stand_side_by_side(visit: Visit) -> None:
     page = opened(visit)
     page.locator(".field.choice", has_text="Beside").locator(".dash-dropdown").click()
@@ -387,16 +236,18 @@ def test_two_circuits_stand_side_by_side(visit: Visit) -> None:
     expect(graphs).to_have_count(1)
 
 
-def test_a_feature_is_ringed_at_whatever_position_the_other_circuit_has_it(visit: Visit) -> None:
+def test_no_circuit_stands_beside_itself(visit: Visit) -> None:
     page = opened(visit, f"{ORDER}&other=copy.ig.sum")
-    node(page, "embed.3.1").hover()
-    expect(node(page, "embed.3.1")).to_have_class(re.compile("ring"))
-    expect(node(page, "embed.3")).to_have_class(re.compile("kin"))
-    expect(node(page, "mlp_0.9")).to_have_class(re.compile("near"))
-    expect(node(page, "embed.4.1")).not_to_have_class(re.compile("near|ring|kin"))
-    assert page.locator(".node:has(.common)").count() == 2  # hollow: the same two
-    node(page, "mlp_0.9").hover()
-    expect(page.locator(".circuit .kin")).to_have_count(0)
+    place = page.locator(".stepper .place")
+    expect(place).to_have_text("3 of 3")
+    page.get_by_role("link", name="← Previous").click()  # over the one beside it
+    expect(page).to_have_url(re.compile(r"circuit=bracket\.ig\.sum&other=copy\.ig\.sum"))
+    page.go_back()
+    page.locator(".field.choice", has_text="Circuit").locator(".dash-dropdown").click()
+    page.get_by_role("option", name="copy.ig.sum").click()
+    expect(page.locator(".graphs h2")).to_have_text(["copy.ig.sum"])
+    expect(place).to_have_text("3 of 4")
+    expect(page.locator(".notes")).to_have_count(0)
 
 
 def test_two_circuits_are_compared_in_a_table(visit: Visit) -> None:

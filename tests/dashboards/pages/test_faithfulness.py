@@ -31,6 +31,18 @@ def test_tasks_by_arrow_keys_and_by_choice(visit: Visit) -> None:
     expect(page.get_by_text("Figures of agreement")).to_be_visible()
 
 
+def test_tasks_are_stepped_through_as_their_table_shows_them(visit: Visit) -> None:
+    page = visit.open("/faithfulness?study=plain&task=agreement&sort=faithfulness-tasks.task.desc")
+    place = page.locator(".stepper .place")
+    expect(place).to_have_text("2 of 2")
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("Figures of bracket")).to_be_visible()
+    expect(place).to_have_text("1 of 2")
+    header = page.locator("#faithfulness-tasks [role=columnheader][col-id=task]")
+    header.click()  # descending was the last: cleared
+    expect(place).to_have_text("2 of 2")
+
+
 def test_error_nodes_are_a_choice_that_stays_from_task_to_task(visit: Visit) -> None:
     page = visit.open("/faithfulness?study=plain&task=agreement")
     page.get_by_role("link", name="remove", exact=True).click()

@@ -54,6 +54,19 @@ def test_from_the_picture_to_a_page(visit: Visit) -> None:
     expect(page.locator("#tip")).to_contain_text("✓ ")
 
 
+def test_the_picture_keeps_the_focus_when_it_is_drawn_anew(visit: Visit) -> None:
+    page = visit.open("/?study=plain")
+    link = page.locator(".box", has_text="losses").locator("a")
+    for focused in (link, page.locator(".box[tabindex]").first):
+        focused.focus()
+        page.locator(".flow").evaluate(
+            "e => { const { lanes } = JSON.parse(e.dataset.with);"
+            " e.dataset.with = JSON.stringify({ lanes, again: performance.now() }); }"
+        )
+        expect(page.locator(".flow :focus")).to_have_count(1)
+        expect(focused).to_be_focused()
+
+
 def test_from_study_to_study(visit: Visit) -> None:
     page = visit.open("/?study=plain")
     page.locator("#studies").get_by_role("link", name="hostile").click()
