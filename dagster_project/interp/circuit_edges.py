@@ -68,6 +68,9 @@ class SiteNodes(NamedTuple):
         pos = None if self.pos is None else self.pos[start:stop]
         return SiteNodes(pos, self.feature[start:stop])
 
+    def take(self, rows: Tensor) -> SiteNodes:
+        return SiteNodes(None if self.pos is None else self.pos[rows], self.feature[rows])
+
 
 class Upstream(NamedTuple):
     """Kept nodes of one upstream site."""

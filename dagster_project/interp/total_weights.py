@@ -1,0 +1,215 @@
+"""Total weights: how much of a node's effect comes through any earlier node, by all paths.
+
+w(i, j) = ∂(ḡ_i a_i)/∂z_j · Δz_j at the clean run, as in `edges`, but with nothing held constant and
+z_j at any site before: the cotangent of node i at its site goes back through the model itself to
+all earlier sites at once. Backward is linear, so an example's targets that differ in position
+alone are one row where positions are summed.
+
+Cost, of a site with K nodes, n examples of P tokens and N weights of the model below the site: one
+forward to the site, 2 n P N FLOPs (as many copies of few examples as make PASS tokens), and one
+backward to the embedding a node and example, 2 K n P N FLOPs, a batch of them at a time; layers
+above the site are not run. Weights are made where Δz ≠ 0 alone: 2 K d_model FLOPs for each feature
+that changes at a token of an earlier site. Memory: the graph of one batch of at most
+`batch_tokens` or PASS tokens, about 20 numbers a token, layer and dimension of the stream, and
+BLOCK weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import nnsight
+import torch
+from torch import Tensor
+
+from dagster_project.interp.circuit_edges import Scene, SiteNodes
+from dagster_project.interp.dictionary import Dictionary
+from dagster_project.interp.edges import Targets, active, cotangents
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.sites import read
+from dagster_project.interp.states import BLOCK, ERROR, Change, SiteState, changes
+
+PASS = 512
+"""Tokens from which on a batch is as fast as any: few examples are copied until they have them."""
+
+
+class Moves(NamedTuple):
+    """What the patch changes at one site: of each counted token its features, then its error."""
+
+    example: Tensor  # [token] ascending
+    pos: Tensor  # [token]
+    error: Tensor  # Δε [token, d_model]
+    start: Tensor  # [token + 1] the first entry of each token
+    feature: Tensor  # [entry] −1: the error node
+    delta: Tensor  # [entry] Δf; 1 at errors
+    cell: Tensor  # [entry] the number of its (example, node)
+    cells: Cells
+
+
+class Cells(NamedTuple):
+    """(example, node) pairs in which something changes, sorted by node."""
+
+    example: Tensor  # [cell]
+    node: Tensor  # [cell]
+    start: Tensor  # [node + 1] the first cell of each node
+    nodes: SiteNodes  # all nodes of the site that change in any example
+
+    def totals(self, values: Tensor) -> Tensor:
+        """values [row, cell] -> their sums over examples [row, node]."""
+        found = values.new_zeros(len(values), len(self.nodes.feature))
+        return found.index_add_(1, self.node, values)
+
+    def by_example(self, values: Tensor, row: Tensor, node: Tensor, n_examples: int) -> Tensor:
+        """values [row, cell] of some rows and nodes [pair] -> [example, pair]; 0 without a cell."""
+        size = self.start.diff()[node]
+        pair = torch.arange(len(node), device=node.device).repeat_interleave(size)
+        first = (self.start[node] - (size.cumsum(0) - size)).repeat_interleave(size)
+        cell = first + torch.arange(len(pair), device=node.device)
+        found = values.new_zeros(n_examples, len(node))
+        found[self.example[cell], pair] = values[row[pair], cell]
+        return found
+
+
+def moves(dictionary: Dictionary, state: SiteState, counted: Tensor, *, summed: bool) -> Moves:
+    """What changes at a site. summed: a feature's nodes at all positions are one."""
+    blocks = [_entries(found) for _, _, found in changes(dictionary, state, counted)]
+    size, column, delta, error = (torch.cat(part) for part in zip(*blocks, strict=True))
+    example, pos = counted.nonzero(as_tuple=True)
+    n_columns = dictionary.n_features + 1  # the last: the error
+    place = column if summed else pos.repeat_interleave(size) * n_columns + column
+    places, node = place.unique(return_inverse=True)
+    cells, cell = (node * len(counted) + example.repeat_interleave(size)).unique(
+        return_inverse=True
+    )
+    nodes = SiteNodes(None if summed else places // n_columns, _feature(places, n_columns))
+    of_node = cells // len(counted)
+    start = _starts(torch.bincount(of_node, minlength=len(places)))
+    found = Cells(cells % len(counted), of_node, start, nodes)
+    return Moves(
+        example, pos, error, _starts(size), _feature(column, n_columns), delta, cell, found
+    )
+
+
+def _entries(found: Change) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Entries of each token [token]; column and Δf of each [entry]; Δε [token, d_model]."""
+    changed = torch.cat([found.features, found.error.any(-1, keepdim=True)], -1)
+    token, column = changed.nonzero(as_tuple=True)
+    size = torch.bincount(token, minlength=len(changed))
+    return size, column, changed[token, column], found.error
+
+
+def _feature(place: Tensor, n_columns: int) -> Tensor:
+    return torch.where(place % n_columns < n_columns - 1, place % n_columns, ERROR)
+
+
+def _starts(sizes: Tensor) -> Tensor:
+    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+
+def total_weights(
+    scene: Scene, site: str, nodes: SiteNodes, earlier: Mapping[str, Moves]
+) -> Iterator[tuple[SiteNodes, dict[str, Tensor]]]:
+    """Weights {earlier site: [node, cell]} into nodes of a site, in blocks of nodes.
+
+    A site that cannot reach this one, as `attn_i` cannot `mlp_i` of parallel models, is left out.
+    """
+    n_cells = sum(len(m.cells.node) for m in earlier.values())
+    size = max(1, min(BLOCK // max(1, n_cells), BLOCK // scene.counted.numel()))
+    for start in range(0, len(nodes.feature), size):
+        block = nodes.part(start, start + size)
+        yield block, _weights(scene, site, block, earlier)
+
+
+def _weights(
+    scene: Scene, site: str, nodes: SiteNodes, earlier: Mapping[str, Moves]
+) -> dict[str, Tensor]:
+    targets, node = _targets(scene, site, nodes)
+    values: dict[str, Tensor] = {}
+    n_examples, n_places = scene.counted.shape
+    most = max(1, scene.batch_tokens // n_places)
+    for first in range(0, n_examples, most):
+        n = min(most, n_examples - first)
+        passes = -(-len(nodes.feature) // max(1, PASS // (n * n_places)))
+        copies = -(-len(nodes.feature) // passes)
+        stream = scene.clean["embed"][first : first + n].repeat(copies, 1, 1)
+        graph = _graph(scene.model, stream, [*earlier, site])
+        for start in range(0, len(nodes.feature), copies):
+            here = (node >= start) & (node < start + copies)
+            here &= (targets.example >= first) & (targets.example < first + n)
+            row = (node[here] - start) * n + targets.example[here] - first
+            cotangent = torch.zeros_like(stream)
+            cotangent[row, targets.pos[here]] = cotangents(
+                scene.dictionaries[site], scene.states[site], targets.take(here)
+            ).to(stream)
+            gradients = torch.autograd.grad(
+                graph[site],
+                list(graph.values())[:-1],
+                cotangent,
+                retain_graph=True,
+                allow_unused=True,
+            )
+            for (up, moved), gradient in zip(earlier.items(), gradients, strict=True):
+                if gradient is None:
+                    continue
+                if up not in values:
+                    size = len(nodes.feature), len(moved.cells.node)
+                    values[up] = moved.error.new_zeros(size)
+                rows = values[up][start : start + copies]
+                by_node = gradient.to(rows).unflatten(0, (copies, n))[: len(rows)]
+                _contract(scene.dictionaries[up], moved, by_node, first, rows)
+    return values
+
+
+def _targets(scene: Scene, site: str, nodes: SiteNodes) -> tuple[Targets, Tensor]:
+    """Each active (example, position) of each node, with the node's number."""
+    here = scene.counted[..., None].expand(-1, -1, len(nodes.feature))
+    if nodes.pos is not None:
+        here = here & (torch.arange(here.shape[1], device=here.device)[:, None] == nodes.pos)
+    example, pos, node = here.nonzero(as_tuple=True)
+    targets = Targets(example, pos, nodes.feature[node])
+    kept = active(scene.dictionaries[site], scene.states[site].clean, targets)
+    return targets.take(kept), node[kept]
+
+
+def _graph(model: LanguageModel, stream: Tensor, sites: list[str]) -> dict[str, Tensor]:
+    """Activations of sites with their graph, from the stream [row, position, d_model] on; the last
+    site ends the forward."""
+    ids = torch.zeros(stream.shape[:2], dtype=torch.int64, device=stream.device)
+    stream = stream.detach().requires_grad_(True)
+    with model.nn.trace(input_ids=ids, use_cache=False) as tracer:
+        model.layers[0].input = stream
+        found = nnsight.save({s: stream if s == "embed" else read(model, s) for s in sites})
+        tracer.stop()
+    return found
+
+
+def _contract(
+    dictionary: Dictionary, moved: Moves, gradient: Tensor, first: int, values: Tensor
+) -> None:
+    """Add ⟨gradient, change⟩ of gradients [node, example, position, d_model] of the examples from
+    `first` on to values [node, cell]."""
+    ends = moved.example.new_tensor([first, first + gradient.shape[1]])
+    low, high = torch.searchsorted(moved.example, ends).tolist()
+    widest = int(moved.start.diff()[low:high].max()) if high > low else 0
+    size = max(1, BLOCK // max(1, widest * max(dictionary.d_model, len(values))))
+    for start in range(low, high, size):
+        stop = min(start + size, high)
+        change, cell = _padded(dictionary, moved, start, stop)
+        at = gradient[:, moved.example[start:stop] - first, moved.pos[start:stop]]
+        found = torch.bmm(change, at.permute(1, 2, 0))  # [token, entry, node]
+        there = cell >= 0
+        values.index_add_(1, cell[there], found[there].T)
+
+
+def _padded(dictionary: Dictionary, moved: Moves, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    """Changes of the stream [token, entry, d_model], and their cells (−1: there is no entry)."""
+    sizes = moved.start[start : stop + 1].diff()
+    column = torch.arange(int(sizes.max()), device=sizes.device)
+    there = column < sizes[:, None]
+    entry = torch.where(there, moved.start[start:stop, None] + column, 0)
+    feature = moved.feature[entry]
+    rows = dictionary.decoder_rows(feature.clamp(min=0).flatten()).unflatten(0, feature.shape)
+    change = rows * moved.delta[entry][..., None]
+    change = torch.where((feature == ERROR)[..., None], moved.error[start:stop, None], change)
+    return change, torch.where(there, moved.cell[entry], -1)
