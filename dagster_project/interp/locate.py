@@ -50,13 +50,13 @@ def locate(scene: Scene, nodes: pl.DataFrame, rules: Rules) -> Iterator[pl.DataF
             for up, weights in values.items():
                 cells = earlier[up].cells
                 mean = cells.totals(weights) / n_examples
-                down, node = (mean.abs() > rules.edge_threshold).nonzero(as_tuple=True)
+                node, down = (mean.abs() > rules.edge_threshold).nonzero(as_tuple=True)
                 size = max(1, BLOCK // max(n_examples, rules.resamples))
-                for i, j in zip(down.split(size), node.split(size), strict=True):
+                for j, i in zip(node.split(size), down.split(size), strict=True):
                     above = cells.nodes.take(j)
                     kept[up].update(_rows(above))
                     summary = summarize(
-                        cells.by_example(weights, i, j, n_examples), resamples, rules.edge_threshold
+                        cells.by_example(weights, j, i, n_examples), resamples, rules.edge_threshold
                     )
                     ends = _end("up", up, above), _end("down", site, block.take(i))
                     yield pl.concat([*ends, summary.frame("weight")], how="horizontal")

@@ -10,7 +10,7 @@ forward to the site, 2 n P N FLOPs (as many copies of few examples as make PASS 
 backward to the embedding a node and example, 2 K n P N FLOPs, a batch of them at a time; layers
 above the site are not run. Weights are made where Δz ≠ 0 alone: 2 K d_model FLOPs for each feature
 that changes at a token of an earlier site. Memory: the graph of one batch of at most
-`batch_tokens` or PASS tokens, about 20 numbers a token, layer and dimension of the stream, and
+`batch_tokens` tokens, about 20 numbers a token, layer and dimension of the stream, and
 BLOCK weights.
 """
 
@@ -56,18 +56,18 @@ class Cells(NamedTuple):
     nodes: SiteNodes  # all nodes of the site that change in any example
 
     def totals(self, values: Tensor) -> Tensor:
-        """values [row, cell] -> their sums over examples [row, node]."""
-        found = values.new_zeros(len(values), len(self.nodes.feature))
-        return found.index_add_(1, self.node, values)
+        """values [cell, column] -> their sums over examples [node, column]."""
+        found = values.new_zeros(len(self.nodes.feature), values.shape[1])
+        return found.index_add_(0, self.node, values)
 
-    def by_example(self, values: Tensor, row: Tensor, node: Tensor, n_examples: int) -> Tensor:
-        """values [row, cell] of some rows and nodes [pair] -> [example, pair]; 0 without a cell."""
+    def by_example(self, values: Tensor, node: Tensor, column: Tensor, n_examples: int) -> Tensor:
+        """values [cell, column] of nodes and columns [pair] -> [example, pair]; 0 without one."""
         size = self.start.diff()[node]
         pair = torch.arange(len(node), device=node.device).repeat_interleave(size)
         first = (self.start[node] - (size.cumsum(0) - size)).repeat_interleave(size)
         cell = first + torch.arange(len(pair), device=node.device)
         found = values.new_zeros(n_examples, len(node))
-        found[self.example[cell], pair] = values[row[pair], cell]
+        found[self.example[cell], pair] = values[cell, column[pair]]
         return found
 
 
@@ -110,7 +110,7 @@ def _starts(sizes: Tensor) -> Tensor:
 def total_weights(
     scene: Scene, site: str, nodes: SiteNodes, earlier: Mapping[str, Moves]
 ) -> Iterator[tuple[SiteNodes, dict[str, Tensor]]]:
-    """Weights {earlier site: [node, cell]} into nodes of a site, in blocks of nodes.
+    """Weights {earlier site: [cell, node]} into nodes of a site, in blocks of nodes.
 
     A site that cannot reach this one, as `attn_i` cannot `mlp_i` of parallel models, is left out.
     """
@@ -126,39 +126,59 @@ def _weights(
 ) -> dict[str, Tensor]:
     targets, node = _targets(scene, site, nodes)
     values: dict[str, Tensor] = {}
-    n_examples, n_places = scene.counted.shape
-    most = max(1, scene.batch_tokens // n_places)
+    n_nodes, (n_examples, n_places) = len(nodes.feature), scene.counted.shape
+    most = max(1, min(PASS, scene.batch_tokens) // n_places)  # examples
     for first in range(0, n_examples, most):
         n = min(most, n_examples - first)
-        passes = -(-len(nodes.feature) // max(1, PASS // (n * n_places)))
-        copies = -(-len(nodes.feature) // passes)
-        stream = scene.clean["embed"][first : first + n].repeat(copies, 1, 1)
-        graph = _graph(scene.model, stream, [*earlier, site])
-        for start in range(0, len(nodes.feature), copies):
-            here = (node >= start) & (node < start + copies)
-            here &= (targets.example >= first) & (targets.example < first + n)
-            row = (node[here] - start) * n + targets.example[here] - first
-            cotangent = torch.zeros_like(stream)
-            cotangent[row, targets.pos[here]] = cotangents(
-                scene.dictionaries[site], scene.states[site], targets.take(here)
-            ).to(stream)
-            gradients = torch.autograd.grad(
-                graph[site],
-                list(graph.values())[:-1],
-                cotangent,
+        here = (targets.example >= first) & (targets.example < first + n)
+        portion = _Portion(scene, site, [*earlier], first, n, min(most // n, n_nodes))
+        size = max(1, scene.batch_tokens // (n * n_places))
+        for start in range(0, n_nodes, size):
+            stop = min(start + size, n_nodes)
+            block = here & (node >= start) & (node < stop)
+            found = portion.gradients(targets.take(block), node[block] - start, stop - start)
+            for up, gradient in found.items():
+                if up not in values:
+                    like = earlier[up].error
+                    values[up] = like.new_zeros(len(earlier[up].cells.node), n_nodes)
+                into = values[up][:, start:stop]
+                _contract(scene.dictionaries[up], earlier[up], gradient, first, into)
+    return values
+
+
+class _Portion:
+    """Some of the examples, in copies, with the graph from the embedding to a site."""
+
+    def __init__(
+        self, scene: Scene, site: str, earlier: list[str], first: int, n: int, copies: int
+    ) -> None:
+        self.scene, self.site, self.earlier = scene, site, earlier
+        self.first, self.n, self.copies = first, n, copies
+        self.stream = scene.clean["embed"][first : first + n].repeat(copies, 1, 1)
+        self.graph = _graph(scene.model, self.stream, [*earlier, site])
+
+    def gradients(self, targets: Targets, node: Tensor, n_nodes: int) -> dict[str, Tensor]:
+        """{earlier site: [node, example, position, d_model]} of targets of nodes 0, 1, …"""
+        dictionary, state = self.scene.dictionaries[self.site], self.scene.states[self.site]
+        cotangent = cotangents(dictionary, state, targets).to(self.stream)
+        passes: dict[str, list[Tensor]] = {}
+        for start in range(0, n_nodes, self.copies):
+            here = (node >= start) & (node < start + self.copies)
+            row = (node[here] - start) * self.n + targets.example[here] - self.first
+            places = torch.zeros_like(self.stream)
+            places[row, targets.pos[here]] = cotangent[here]
+            found = torch.autograd.grad(
+                self.graph[self.site],
+                [self.graph[up] for up in self.earlier],
+                places,
                 retain_graph=True,
                 allow_unused=True,
             )
-            for (up, moved), gradient in zip(earlier.items(), gradients, strict=True):
-                if gradient is None:
-                    continue
-                if up not in values:
-                    size = len(nodes.feature), len(moved.cells.node)
-                    values[up] = moved.error.new_zeros(size)
-                rows = values[up][start : start + copies]
-                by_node = gradient.to(rows).unflatten(0, (copies, n))[: len(rows)]
-                _contract(scene.dictionaries[up], moved, by_node, first, rows)
-    return values
+            for up, gradient in zip(self.earlier, found, strict=True):
+                if gradient is not None:
+                    by_node = gradient.unflatten(0, (self.copies, self.n))
+                    passes.setdefault(up, []).append(by_node)
+        return {up: torch.cat(parts)[:n_nodes] for up, parts in passes.items()}
 
 
 def _targets(scene: Scene, site: str, nodes: SiteNodes) -> tuple[Targets, Tensor]:
@@ -188,18 +208,18 @@ def _contract(
     dictionary: Dictionary, moved: Moves, gradient: Tensor, first: int, values: Tensor
 ) -> None:
     """Add ⟨gradient, change⟩ of gradients [node, example, position, d_model] of the examples from
-    `first` on to values [node, cell]."""
+    `first` on to values [cell, node]."""
     ends = moved.example.new_tensor([first, first + gradient.shape[1]])
     low, high = torch.searchsorted(moved.example, ends).tolist()
     widest = int(moved.start.diff()[low:high].max()) if high > low else 0
-    size = max(1, BLOCK // max(1, widest * max(dictionary.d_model, len(values))))
+    size = max(1, BLOCK // max(1, widest * max(dictionary.d_model, len(gradient))))
     for start in range(low, high, size):
         stop = min(start + size, high)
         change, cell = _padded(dictionary, moved, start, stop)
         at = gradient[:, moved.example[start:stop] - first, moved.pos[start:stop]]
-        found = torch.bmm(change, at.permute(1, 2, 0))  # [token, entry, node]
+        found = torch.bmm(change, at.to(change).permute(1, 2, 0))  # [token, entry, node]
         there = cell >= 0
-        values.index_add_(1, cell[there], found[there].T)
+        values.index_add_(0, cell[there], found[there])
 
 
 def _padded(dictionary: Dictionary, moved: Moves, start: int, stop: int) -> tuple[Tensor, Tensor]:
@@ -211,5 +231,6 @@ def _padded(dictionary: Dictionary, moved: Moves, start: int, stop: int) -> tupl
     feature = moved.feature[entry]
     rows = dictionary.decoder_rows(feature.clamp(min=0).flatten()).unflatten(0, feature.shape)
     change = rows * moved.delta[entry][..., None]
-    change = torch.where((feature == ERROR)[..., None], moved.error[start:stop, None], change)
+    token, place = (feature == ERROR).nonzero(as_tuple=True)
+    change[token, place] = moved.error[start:stop][token]
     return change, torch.where(there, moved.cell[entry], -1)

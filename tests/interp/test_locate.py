@@ -150,7 +150,7 @@ def test_weights_into_all_of_the_last_stream_add_up_to_effects(any_model: Langua
         assert set(values) == set(earlier)
         for site, weights in values.items():
             cells = earlier[site].cells
-            found = cells.totals(weights).sum(0) / len(case.examples)
+            found = cells.totals(weights).sum(1) / len(case.examples)
             effects = case.effects["sum"].filter(site=site)
             by_node = dict(effects.select("feature", "effect").iter_rows())
             expected = [by_node[j] for j in cells.nodes.feature.tolist()]
