@@ -29,6 +29,7 @@ from dagster_project.interp.node_effects import attribute
 from dagster_project.interp.pairs import SCHEMA, encoder, tokenize
 from dagster_project.interp.sites import Batch, last_hidden
 from dagster_project.interp.text_pairs import TextPair
+from dagster_project.interp.tokens import TokenTexts
 from dagster_project.studies.study import EdgeKind, NodeEffectsSpec
 
 if TYPE_CHECKING:
@@ -144,9 +145,9 @@ def described(
 ) -> PromptCircuit:
     """Nodes and edges of a prompt with its tokens and what the model says of it."""
     (row,) = pairs.to_dicts()
-    name = model.tokenizer.decode
+    text = TokenTexts(model.tokenizer)
     tokens, patched = (
-        None if ids is None else [name([i]) for i in ids]
+        None if ids is None else [text[i] for i in ids]
         for ids in (row["clean_ids"], row["patch_ids"])
     )
     examples = examples_from(pairs, model.device, metric)
@@ -177,5 +178,6 @@ def _value(model: LanguageModel, examples: Examples, batch: Batch) -> float:
 
 def _shown(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     """Tokens, their spaces visible, and how many they are."""
-    names = "|".join(tokenizer.decode([i]) for i in ids).replace(" ", "·")
+    text = TokenTexts(tokenizer)
+    names = "|".join(text[i] for i in ids).replace(" ", "·")
     return f"{len(ids)} token{'s' * (len(ids) != 1)} {names}"
