@@ -63,7 +63,8 @@ TERMS = {
     "clustering": "Contexts grouped by the features that predict their answers.",
     "cluster": "Contexts of a clustering that the same features predict.",
     "circuit": "Nodes whose effect on a task's answers passes a threshold, and the edges between.",
-    "edge": "What a node does to another, or to the metric: direct, in the metric's unit.",
+    "edge": "What a node does to another, or to the metric, in the metric's unit: direct, into a "
+    "site that reads its own; or total, by all paths.",
     "effect": "Mean effect of the node on the metric over the examples; positive supports the "
     "clean answer.",
     "total effect": "Mean of m(patch) − m(clean) over the examples of a task with patches.",

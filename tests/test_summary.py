@@ -41,7 +41,7 @@ DICTIONARIES: list[Row] = [
 ]
 CLUSTERED: Row = {"representation": "abs_effects", "n_clusters": 9}
 REPORT: Row = {"ari": 0.75, "previous_ari": 0.25, "answer_ari": 0.125, "last_ari": 0.5}
-CIRCUIT: Row = {"circuit": "rc.ig.none", "n_nodes": 12, "n_edges": 34}
+CIRCUIT: Row = {"circuit": "rc.ig.none", "edge_kind": "direct", "n_nodes": 12, "n_edges": 34}
 CURVE: list[Row] = [
     faithful("feature", 50, 0.5, 50, errors="default", accuracy=0.75),
     faithful("feature", 100, 0.875, 100, errors="default"),

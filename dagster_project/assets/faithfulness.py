@@ -136,9 +136,10 @@ def _plot(frame: pl.DataFrame) -> bytes:
 
 
 def _reads(study: Study, task: str) -> object:
-    rules = task_rules(study, task)._replace(edge_threshold=0.0)  # not read
-    effects = replace(study.node_effects, bootstrap=0)  # neither
-    return [asdict(study.faithfulness), asdict(effects), rules]
+    effects = replace(study.node_effects, bootstrap=0)  # not read
+    rules = task_rules(study, task)
+    read = rules.aggregation, rules.metric, rules.node_threshold
+    return [asdict(study.faithfulness), asdict(effects), read]
 
 
 STAGE = Stage(

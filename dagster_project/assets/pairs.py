@@ -12,7 +12,13 @@ from dagster_project.lake.store import Lake
 from dagster_project.provenance import content_hash, digest
 from dagster_project.studies.study import Study
 
-NOT_READ = ("metric", "node_threshold", "edge_threshold")  # of a task, by this stage
+NOT_READ = (  # of a task, by this stage
+    "metric",
+    "node_threshold",
+    "edge_threshold",
+    "edge_kinds",
+    "total_threshold",
+)
 
 
 def task_files(study: Study, task: str) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from dagster_project.studies.study import Aggregation, Study
+from dagster_project.studies.study import Aggregation, EdgeKind, Study
 
 
 class TaskRules(NamedTuple):
@@ -13,7 +13,9 @@ class TaskRules(NamedTuple):
     aggregation: Aggregation
     metric: Literal["log_prob", "logit"]  # of the answer, where there is no patch
     node_threshold: float  # in the unit of the metric
-    edge_threshold: float  # likewise
+    edge_threshold: float  # likewise, of direct edges
+    edge_kinds: tuple[EdgeKind, ...]  # one circuit each
+    total_threshold: float  # likewise, of total edges
 
 
 def task_rules(study: Study, task: str) -> TaskRules:
@@ -21,9 +23,15 @@ def task_rules(study: Study, task: str) -> TaskRules:
     spec, clusters, circuits = study.tasks.get(task), study.cluster_tasks, study.circuits
     own = clusters if spec is None else spec
     node, edge = own.node_threshold, own.edge_threshold
+    node = circuits.node_threshold if node is None else node
+    kinds = spec.edge_kinds if spec else None
+    total = spec.total_threshold if spec else None
+    total = circuits.total_threshold if total is None else total
     return TaskRules(
         aggregation="sum" if spec is None else spec.aggregation,
         metric=own.metric,
-        node_threshold=circuits.node_threshold if node is None else node,
+        node_threshold=node,
         edge_threshold=circuits.edge_threshold if edge is None else edge,
+        edge_kinds=kinds or circuits.edge_kinds,
+        total_threshold=node if total is None else total,
     )

@@ -94,12 +94,7 @@ def task_pairs(
     texts = _texts(spec, train, test, seed)
     check_patches([pair for pairs in texts for pair in pairs])
 
-    bos = tokenizer.bos_token_id
-
-    def encode(text: str) -> list[int]:
-        ids = list(tokenizer(text)["input_ids"])
-        return ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids  # a text may say BOS
-
+    encode = encoder(tokenizer)
     outcomes = [[tokenize(pair, encode) for pair in pairs] for pairs in texts]
     if spec.aggregation == "none":
         outcomes = of_one_length(outcomes)
@@ -107,6 +102,17 @@ def task_pairs(
     splits = dict(zip(("train", "test"), sampled, strict=True))
     n_cut = sum(o.is_cut for split in sampled for o in split if o.tokens)
     return Pairs(_frame(splits), _dropped(splits), n_cut)
+
+
+def encoder(tokenizer: PreTrainedTokenizerBase) -> Encode:
+    """Token ids of texts, with one BOS where the tokenizer has it."""
+    bos = tokenizer.bos_token_id
+
+    def encode(text: str) -> list[int]:
+        ids = list(tokenizer(text)["input_ids"])
+        return ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids  # a text may say BOS
+
+    return encode
 
 
 def _texts(

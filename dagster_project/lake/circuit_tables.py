@@ -225,9 +225,24 @@ CIRCUIT_TABLES = (
         _CIRCUIT,
         _METHOD,
         _AGGREGATION,
-        column("node_threshold", F64, "A node is in if |effect| exceeds this", "metric"),
-        column("edge_threshold", F64, "An edge is in if |weight| exceeds this", "metric"),
-        column("edge_kind", STRING, "direct, or total (through all paths)"),
+        column(
+            "node_threshold",
+            F64,
+            "A node is in if |effect| exceeds this; a total circuit has further ones",
+            "metric",
+        ),
+        column(
+            "edge_threshold",
+            F64,
+            "An edge is in if |weight| exceeds this; into the metric, in a total circuit, if the "
+            "node's effect exceeds node_threshold",
+            "metric",
+        ),
+        column(
+            "edge_kind",
+            STRING,
+            "direct: from a site to those that read it; total: from any earlier site, by all paths",
+        ),
         column("n_examples", U32, "Examples of the train split"),
         column("n_nodes", U32, "Nodes, error nodes included"),
         column("n_error_nodes", U32, "Error nodes"),

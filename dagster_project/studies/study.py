@@ -19,12 +19,14 @@ Aggregation: TypeAlias = Literal["sum", "none"]
 Ablation: TypeAlias = Literal["mean", "resample", "zero"]
 ErrorMode: TypeAlias = Literal["default", "keep", "remove"]
 Unit: TypeAlias = Literal["feature", "neuron", "random"]
+EdgeKind: TypeAlias = Literal["direct", "total"]
 Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
 
 Count = Annotated[int, Range(1)]
 Share = Annotated[float, Range(0.0, 1.0)]
 NonNegative = Annotated[float, Range(0.0)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
+EdgeKinds = Annotated[tuple[EdgeKind, ...], NonEmpty(), Distinct()]
 
 SIZES = (0, 10, 20, 50, 100, 200, 300, 500, 1000)  # the usual faithfulness.sizes
 
@@ -239,6 +241,10 @@ class TaskSpec:
     """Instead of circuits.node_threshold, in the unit of the metric."""
     edge_threshold: NonNegative | None = None
     """Instead of circuits.edge_threshold."""
+    edge_kinds: EdgeKinds | None = None
+    """Instead of circuits.edge_kinds."""
+    total_threshold: NonNegative | None = None
+    """Instead of circuits.total_threshold."""
 
 
 @dataclass(frozen=True)
@@ -282,6 +288,14 @@ class CircuitsSpec:
     """A node is in the circuit if |aggregated effect| exceeds this, in logits."""
     edge_threshold: NonNegative = 0.01
     """An edge is in the circuit if both ends are and |aggregated weight| exceeds this."""
+    edge_kinds: EdgeKinds = ("direct",)
+    """Circuits of each task. `direct`: edges from a site to those that read it, between nodes whose
+    effect exceeds node_threshold. `total`: edges from any earlier site, by all paths, found from
+    the metric down: further nodes are in if their weight into a node that is in exceeds
+    total_threshold. These circuits are named `<task>.<method>.<aggregation>.total`."""
+    total_threshold: NonNegative | None = None
+    """An edge into a node is in a `total` circuit, and so is the node that it comes from, if
+    |aggregated weight| exceeds this. None: as node_threshold."""
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,8 @@ def _compared(title: str, rows: Sequence[Row]) -> Block:
 
 
 def circuits(rows: Sequence[Row], faithfulness: Sequence[Row], sizes: Sequence[int]) -> Block:
-    """Size and faithfulness by task."""
-    title = "Circuits"
+    """Size and faithfulness by task, of circuits of direct edges."""
+    title, rows = "Circuits", [row for row in rows if row["edge_kind"] == "direct"]
     if not rows:
         return Block(title, "Left out: none has been made (stage circuits).")
     told = ", ".join(map(str, sizes))

@@ -178,6 +178,9 @@ def _facts(circuit: Circuit) -> list[Component | str]:
     parts: list[Component | str] = [
         f"{facts['method']}, {over} · |effect| > {written(facts['node_threshold'], 'g')}"
     ]
+    if facts["edge_kind"] == "total":
+        least = written(facts["edge_threshold"], "g")
+        parts += [f" or |weight| > {least} · ", term("edge", "total edges")]
     for name, key, form in (
         ("faithfulness", "faithfulness", ".2f"),
         ("completeness", "completeness", ".2f"),

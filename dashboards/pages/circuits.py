@@ -25,6 +25,7 @@ COLUMNS = (
     Column("task", "task", width=135),
     Column("method", "method", width=75),
     Column("positions", "positions", term="aggregation", width=100),
+    Column("edge_kind", "kind", term="edge", width=70),
     Column("n_nodes", "nodes", ",d", term="node", width=75),
     Column("n_edges", "edges", ",d", term="edge", width=75),
     Column("n_error_nodes", "errors", ",d", term="error node", width=75),

@@ -1,7 +1,8 @@
 -- question: Which circuits does a study have, and how faithful are they?
 -- grain: one row per circuit, by task
 -- columns: those of circuits; faithfulness, completeness: of the features beyond the circuit's own
---   threshold, on the test split, by mean ablation where it was measured (null: never measured)
+--   threshold, on the test split, by mean ablation where it was measured (null: never measured, as
+--   of what a circuit of total edges has besides)
 with measured as (
     select task, method, aggregation, value, faithfulness, completeness, low, high
     from faithfulness
@@ -40,5 +41,6 @@ left join measured
         and measured.method = circuits.method
         and measured.aggregation = circuits.aggregation
         and abs(value - node_threshold) <= 1e-9 * abs(node_threshold)
+        and edge_kind = 'direct'
 where study = $study
 order by circuits.task, circuit

@@ -6,9 +6,9 @@
 --   circuit: Circuit, unique in its study
 --   method: ig or attrib
 --   aggregation: sum: over positions; none: per position
---   node_threshold: A node is in if |effect| exceeds this [metric]
---   edge_threshold: An edge is in if |weight| exceeds this [metric]
---   edge_kind: direct, or total (through all paths)
+--   node_threshold: A node is in if |effect| exceeds this; a total circuit has further ones [metric]
+--   edge_threshold: An edge is in if |weight| exceeds this; into the metric, in a total circuit, if the node's effect exceeds node_threshold [metric]
+--   edge_kind: direct: from a site to those that read it; total: from any earlier site, by all paths
 --   n_examples: Examples of the train split
 --   n_nodes: Nodes, error nodes included
 --   n_error_nodes: Error nodes

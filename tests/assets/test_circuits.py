@@ -39,6 +39,8 @@ node_threshold = 0.1
 [tasks.placed]
 train = "number.jsonl"
 aggregation = "none"
+edge_kinds = ["direct", "total"]
+total_threshold = 0.4
 
 [node_effects]
 bootstrap = 20
@@ -112,12 +114,16 @@ def test_a_circuit_from_pairs(study: Study, lake: Lake, task: str, paired: bool)
     materialize(circuits.STAGE, study, lake, task)
     rules, keys = task_rules(study, task), {"study": "tiny", "task": task}
     effects = lake.scan("node_effects", **keys).collect()
-    (circuit,) = lake.scan("circuits", **keys).collect().to_dicts()
-    nodes, edges = (lake.scan(t, **keys).collect() for t in ("circuit_nodes", "circuit_edges"))
+    direct = pl.col("circuit") == f"{task}.ig.{rules.aggregation}"
+    whole, nodes, edges = (
+        lake.scan(t, **keys).filter(direct).collect()
+        for t in ("circuits", "circuit_nodes", "circuit_edges")
+    )
+    (circuit,) = whole.to_dicts()
     kept = effects.filter(pl.col("effect").abs() > rules.node_threshold)
     ends = ["site", "pos", "feature", "effect", "patch_only"]
     assert nodes.select(ends).sort(ends).equals(kept.select(ends).sort(ends))
-    assert circuit["circuit"] == f"{task}.ig.{rules.aggregation}"
+    assert circuit["edge_kind"] == "direct"
     assert circuit["n_nodes"] == len(nodes) > 0
     assert circuit["n_edges"] == len(edges) > 0
     assert circuit["n_examples"] == 2
@@ -130,6 +136,29 @@ def test_a_circuit_from_pairs(study: Study, lake: Lake, task: str, paired: bool)
     )
     assert len(into) > 0
     assert (into["weight"] - into["effect"]).abs().max() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_total_graph_beside_the_circuit(study: Study, lake: Lake) -> None:
+    write_pairs(lake, "placed", CLEAN, PATCH)
+    materialize(node_effects.STAGE, study, lake, "placed")
+    found = materialize(circuits.STAGE, study, lake, "placed")
+    keys = {"study": "tiny", "task": "placed"}
+    rows = {row["edge_kind"]: row for row in lake.scan("circuits", **keys).collect().to_dicts()}
+    total = rows["total"]
+    assert total["circuit"] == "placed.ig.none.total"
+    assert found.figures["total n_nodes"] == total["n_nodes"] > rows["direct"]["n_nodes"]
+    assert (total["node_threshold"], total["edge_threshold"]) == (0.05, 0.4)
+    nodes, edges = (
+        lake.scan(t, **keys).filter(circuit=total["circuit"]).collect()
+        for t in ("circuit_nodes", "circuit_edges")
+    )
+    assert (len(nodes), len(edges)) == (total["n_nodes"], total["n_edges"])
+    into = edges.filter(down_site="y")
+    above = nodes.filter(pl.col("effect").abs() > 0.05)
+    assert sorted(into["weight"]) == sorted(above["effect"])
+    assert (edges.filter(pl.col("down_site") != "y")["weight"].abs() > 0.4).all()
+    pairs = set(edges.select("up_site", "down_site").iter_rows())
+    assert {("embed", "y"), ("embed", "resid_1")} <= pairs  # they skip layers
 
 
 def test_gradients_and_site_effects_are_kept(study: Study, lake: Lake) -> None:
@@ -154,7 +183,10 @@ def test_thresholds_of_a_task_come_before_the_studys(study: Study) -> None:
     assert task_rules(study, "number").node_threshold == 0.1
     assert task_rules(study, "number").edge_threshold == 0.01
     assert task_rules(study, "placed").node_threshold == 0.05
-    assert task_rules(study, "effects-0") == ("sum", "log_prob", 0.02, 0.001)
+    assert task_rules(study, "effects-0") == ("sum", "log_prob", 0.02, 0.001, ("direct",), 0.02)
+    assert task_rules(study, "placed").edge_kinds == ("direct", "total")
+    assert task_rules(study, "placed").total_threshold == 0.4
+    assert task_rules(study, "number").total_threshold == 0.1  # that of its nodes
 
 
 def test_a_threshold_makes_stale_only_what_reads_it(study: Study) -> None:

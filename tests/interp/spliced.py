@@ -212,33 +212,71 @@ def edges(
     targets: list[tuple[int, int, int]],
 ) -> Tensor:
     """w [target, P, F + 1] (last: the error) from site u into (example, position, feature) of v."""
-    up, down = pair
-    x_c = states(model, examples.clean.ids, [up])[up]
-    x_p = patch_states(model, examples, [up]).get(up)
-    f_c, e_c = decompose(dictionaries[up], x_c, x_c)
-    f_p, e_p = decompose(dictionaries[up], x_p, x_c)
-    f, e = f_c.clone().requires_grad_(True), e_c.clone().requires_grad_(True)
-    reached: list[Tensor] = []
-
-    def keep(x: Tensor) -> Tensor:
-        reached.append(x)
-        return x
-
-    edits: dict[str, Edit] = dict.fromkeys(_stopped(up, down), torch.Tensor.detach)
-    edits[up] = put(dictionaries[up].decode(f) + e)
-    edits[down] = keep
-    metric(model, examples, edits)
-    found, error = decompose(dictionaries[down], reached[0], reached[0])
+    found = _Joined(model, dictionaries, examples, pair, _stopped(*pair))
     rows = []
     for b, s, i in targets:
-        value = (gradient[b, s] * error[b, s]).sum()
-        if i >= 0:
-            decoder = dictionaries[down].decoder_rows(torch.tensor([i]))[0]
-            value = (gradient[b, s] @ decoder) * found[b, s, i]
-        grads = torch.autograd.grad(value, [f, e], retain_graph=True)
-        features = (grads[0] * (f_p - f_c))[b]
-        rows.append(torch.cat([features, (grads[1] * (e_p - e_c))[b].sum(-1, keepdim=True)], -1))
+        here = torch.zeros(gradient.shape[:2])
+        here[b, s] = 1
+        rows.append(found.weights(gradient, i, here)[b])
     return torch.stack(rows)
+
+
+def total_edges(
+    model: LanguageModel,
+    dictionaries: Mapping[str, Dictionary],
+    examples: Examples,
+    pair: tuple[str, str],
+    gradient: Tensor,
+    feature: int,
+    where: Tensor,
+) -> Tensor:
+    """w [example, P, F + 1] by all paths from u into a feature of v, summed over where [B, P]."""
+    found = _Joined(model, dictionaries, examples, pair, [])
+    return found.weights(gradient, feature, where)
+
+
+class _Joined:
+    """Two sites of one graph: the upper's f and ε as leaves, the lower's in their terms."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        dictionaries: Mapping[str, Dictionary],
+        examples: Examples,
+        pair: tuple[str, str],
+        stopped: list[str],
+    ) -> None:
+        up, down = pair
+        x_c = states(model, examples.clean.ids, [up])[up]
+        x_p = patch_states(model, examples, [up]).get(up)
+        clean = decompose(dictionaries[up], x_c, x_c)
+        patched = decompose(dictionaries[up], x_p, x_c)
+        self.change = [p - c for c, p in zip(clean, patched, strict=True)]
+        f, e = self.leaves = [part.clone().requires_grad_(True) for part in clean]
+        reached: list[Tensor] = []
+
+        def keep(x: Tensor) -> Tensor:
+            reached.append(x)
+            return x
+
+        edits: dict[str, Edit] = dict.fromkeys(stopped, torch.Tensor.detach)
+        edits[up] = put(dictionaries[up].decode(f) + e)
+        edits[down] = keep
+        metric(model, examples, edits)
+        self.down = dictionaries[down]
+        self.found, self.error = decompose(self.down, reached[0], reached[0])
+
+    def weights(self, gradient: Tensor, feature: int, where: Tensor) -> Tensor:
+        """[B, P, F + 1] into a feature, or the error, at the places [B, P]."""
+        values = (gradient * self.error).sum(-1)
+        if feature >= 0:
+            decoder = self.down.decoder_rows(torch.tensor([feature]))[0]
+            values = (gradient @ decoder) * self.found[..., feature]
+        f, e = self.leaves
+        value = (values * where).sum() + 0 * (f.sum() + e.sum())  # 0 where u does not reach v
+        grads = torch.autograd.grad(value, self.leaves, retain_graph=True)
+        features, error = (g * d for g, d in zip(grads, self.change, strict=True))
+        return torch.cat([features, error.sum(-1, keepdim=True)], -1)
 
 
 def _stopped(up: str, down: str) -> list[str]:
