@@ -99,22 +99,25 @@ def shift(reader: Reader, dictionaries: Dictionaries, sets: Sets, plan: Plan) ->
     here = up_to(reader.site, dictionaries)
     single = neurons(here)
     probe = fit(reader.pooled(sets.ambiguous.ids), sets.ambiguous.label)
+    oracle = fit(reader.pooled(sets.balanced.ids), sets.balanced.label)
     features, units = (rated(reader, d, sets, probe) for d in (here, single))
     by_rule, by_neuron = (chosen_by_rule(nodes, plan) for nodes in (features, units))
     shape = by_rule if plan.by_hand.is_empty() else plan.by_hand
-    model = _Edited(reader, sets, probe, here, _values(plan, reader, here, sets))
-    units_model = model._replace(dictionaries=single, values=_values(plan, reader, single, sets))
+    of_features, of_neurons = (
+        Ablation(reader, sets, probe, d, _values(plan, reader, d, sets)) for d in (here, single)
+    )
+    plain = reader.pooled(sets.test.ids)
     rows = [
-        *model.rows("none", None),
-        *model.rows("by_hand", plan.by_hand),
-        *model.rows("by_rule", by_rule),
+        _row("none", probe.predict(plain), sets.test),
+        *of_features.rows("by_hand", plan.by_hand),
+        *of_features.rows("by_rule", by_rule),
         *(
             row
             for seed in range(plan.random_seeds)
-            for row in model.rows("random", like(shape, features, seed), seed)
+            for row in of_features.rows("random", like(shape, features, seed), seed)
         ),
-        *units_model.rows("neurons", by_neuron),
-        model.oracle(),
+        *of_neurons.rows("neurons", by_neuron),
+        _row("oracle", oracle.predict(plain), sets.test),
     ]
     marked = features.with_columns(
         by_hand=_among(plan.by_hand, features), by_rule=_among(by_rule, features)
@@ -202,37 +205,33 @@ def _values(plan: Plan, reader: Reader, dictionaries: Dictionaries, sets: Sets) 
     return token_means(reader.model, dictionaries, texts, reader.bos_id)
 
 
-class _Edited(NamedTuple):
-    """The model under edits, and the probe of it as it is."""
+class Ablation(NamedTuple):
+    """What there is to ablate, and how the outcome is measured."""
 
     reader: Reader
     sets: Sets
-    probe: Probe
+    probe: Probe  # of the model as it is
     dictionaries: Dictionaries
-    values: Values
+    values: Values  # that ablated nodes hold
 
-    def rows(self, name: str, nodes: pl.DataFrame | None, seed: int | None = None) -> Iterator[Row]:
-        """The probe as it is, and where nodes are chosen with a purpose, trained again."""
-        edit, size = None, 0
-        if nodes is not None:
-            if nodes.is_empty():
-                return
-            edit = Edit.ablating(self.dictionaries, nodes, self.values, self.reader.bos_id)
-            size = len(nodes)
-        test = self.reader.pooled(self.sets.test.ids, edit)
-        about = {"edit": name, "seed": seed, "n_nodes": size}
-        yield {**about, "retrained": False, **measured(self.probe.predict(test), self.sets.test)}
-        if edit is not None and seed is None:
-            ambiguous = self.sets.ambiguous
-            again = fit(self.reader.pooled(ambiguous.ids, edit), ambiguous.label)
-            yield {**about, "retrained": True, **measured(again.predict(test), self.sets.test)}
+    def rows(self, name: str, nodes: pl.DataFrame, seed: int | None = None) -> Iterator[Row]:
+        """The probe as it is and, unless nodes are drawn by chance, trained again."""
+        if nodes.is_empty():
+            return
+        reader, (ambiguous, _, texts) = self.reader, self.sets
+        edit = Edit.ablating(self.dictionaries, nodes, self.values, reader.bos_id)
+        test = reader.pooled(texts.ids, edit)
+        yield _row(name, self.probe.predict(test), texts, len(nodes), seed)
+        if seed is None:
+            again = fit(reader.pooled(ambiguous.ids, edit), ambiguous.label)
+            yield _row(name, again.predict(test), texts, len(nodes)) | {"retrained": True}
 
-    def oracle(self) -> Row:
-        """A probe trained on the balanced set, of the model as it is."""
-        balanced, test = self.sets.balanced, self.sets.test
-        probe = fit(self.reader.pooled(balanced.ids), balanced.label)
-        found = measured(probe.predict(self.reader.pooled(test.ids)), test)
-        return {"edit": "oracle", "seed": None, "n_nodes": 0, "retrained": False, **found}
+
+def _row(
+    edit: str, predicted: Tensor, texts: Texts, n_nodes: int = 0, seed: int | None = None
+) -> Row:
+    about = {"edit": edit, "seed": seed, "retrained": False, "n_nodes": n_nodes}
+    return {**about, **measured(predicted, texts)}
 
 
 def measured(predicted: Tensor, texts: Texts) -> Row:
