@@ -107,7 +107,18 @@ def chosen(column: str) -> Figure:
     return figure
 
 
+def probed(probe: str, edit: str, column: str) -> Figure:
+    """A figure of a probe as it was trained, under an edit."""
+
+    def figure(found: Figures) -> float | None:
+        rows = (r for r in found["shift"] if not r["retrained"])
+        return next((r[column] for r in rows if (r["probe"], r["edit"]) == (probe, edit)), None)
+
+    return figure
+
+
 LOOSER = ("induction", "sum", "enumeration", "bracket")  # skills with bars of their own
+PROBES = ("nurse-pilot", "eight")
 STRUCTURES = ("simple", "nounpp", "rc", "stacked", "past")
 BARS = [
     *(
@@ -156,6 +167,15 @@ BARS = [
     Bar("ARI above the answer token", chosen("over_answer"), least=0.20),
     Bar("ARI above last-position activations", chosen("over_last"), least=0.05),
     Bar("ARI of the previous token", chosen("previous_ari"), most=0.40),
+    *(
+        bar
+        for probe in PROBES
+        for bar in (
+            Bar(f"SHIFT, {probe}, leakage before", probed(probe, "none", "leakage"), least=0.65),
+            Bar(f"SHIFT, {probe}, off chance", probed(probe, "by_hand", "off_chance"), most=0.05),
+            Bar(f"SHIFT, {probe}, accuracy gained", probed(probe, "by_hand", "gain"), least=0.1),
+        )
+    ),
     Bar("megabytes of weights", lambda found: found["bytes"] / 1e6, most=6.0),
     Bar("seconds of make demo", lambda found: found["seconds"], most=300, known=900),
 ]

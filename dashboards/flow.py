@@ -64,6 +64,14 @@ LANES: dict[str, tuple[Asset, ...]] = {
         ),
         Asset("faithfulness", ("faithfulness",), "node_effects and pairs", "faithfulness"),
     ),
+    "Edits": (
+        Asset(
+            "shift",
+            ("shift", "shift_features"),
+            "generated biographies, dictionaries and the model",
+            "shift",
+        ),
+    ),
 }
 FILLED_BY = {
     table: asset.name for lane in LANES.values() for asset in lane for table in asset.tables

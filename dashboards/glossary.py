@@ -84,6 +84,15 @@ TERMS = {
     "are, as a share of where either is (Jaccard index), in a sample.",
     "interval": "An eighth of the range of the activations: texts drawn by chance from each show "
     "what the feature means where it is weak, too.",
+    "profession accuracy": "Share of biographies of which the probe tells whether the profession "
+    "is one mostly of women, where as many women as men have each.",
+    "leakage": "Share of biographies of which the probe says what the person's gender would; 50 % "
+    "is chance, 100 %: it reads nothing but gender.",
+    "worst group": "The least accuracy of women and men in usual and unusual professions.",
+    "effect on a probe": "Mean over biographies of Σ activation × gradient of the probe's logit; "
+    "positive: towards a profession mostly of women.",
+    "gender correlation": "Of the feature's mean activation over a biography with being a woman, "
+    "among people of one profession.",
     "partition": "A shard, a task or a clustering: the unit that is materialized and replaced.",
 }
 

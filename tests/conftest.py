@@ -150,6 +150,17 @@ sizes = [0, 5, 20]
 random_seeds = 2
 bootstrap = 20
 
+[shift]
+site = "resid_0"
+candidates = 20
+by_rule = 3
+random_seeds = 1
+train = 16
+test = 16
+
+[shift.probes]
+two = ["nurse", "pilot"]
+
 [compute]
 device = "cpu"
 """

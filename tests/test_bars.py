@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.bars import BARS, STRUCTURES, Bar, judged
+from bench.bars import BARS, PROBES, STRUCTURES, Bar, judged
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -46,6 +46,12 @@ def excellent() -> dict[str, Any]:
             for task in (*STRUCTURES, "within_rc")
             for size in (50, 100, 200, 300)
             for errors in ("default", "remove")
+        ],
+        "shift": [
+            {"probe": probe, "edit": edit, "retrained": False, "gain": 0.2}
+            | {"leakage": 0.9, "off_chance": 0.02}
+            for probe in PROBES
+            for edit in ("none", "by_hand")
         ],
         "seconds": 200.0,
         "bytes": 5_000_000,

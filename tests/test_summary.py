@@ -51,6 +51,13 @@ CURVE: list[Row] = [
     faithful("random", 50, 0.0, 50, errors="default", seed=1),
 ]
 
+SHIFT: list[Row] = [
+    {"probe": "p", "edit": "none", "accuracy": 0.5, "leakage": 1.0},
+    {"probe": "p", "edit": "by_hand", "n_nodes": 3, "accuracy": 0.875, "leakage": 0.53125}
+    | {"worst_group": 0.75},
+    {"probe": "p", "edit": "by_hand", "retrained": True, "leakage": 0.625},
+]
+
 
 def put_corpus(lake: Lake, study: str = "s") -> None:
     """Two documents of two subsets."""
@@ -70,6 +77,7 @@ def put_rest(lake: Lake) -> None:
     put(lake, "clusterings", [CLUSTERED | REPORT | {"part": "report"}], **S, clustering="r")
     put(lake, "circuits", [CIRCUIT], **S, task="rc")
     put(lake, "faithfulness", CURVE, **S, task="rc")
+    put(lake, "shift", SHIFT, **S)
 
 
 @pytest.fixture
@@ -108,6 +116,7 @@ def test_each_block_says_what_it_is_with_its_figures(lake: Lake, said: Said) -> 
         "|effects| (chosen) 9 0.875 0.750",
         "activations at the last position alone 0.500 previous token 0.250 answer token 0.125",
         "rc 75 12/34 50 88 – – 25 – – – 12 – – – <0 – – –",
+        "p nothing 0 50 100 0 p features chosen by hand 3 88 53 75 make sql SQL=shift_compared",
     ):
         assert sentence in text
 

@@ -141,7 +141,7 @@ def _local(study: Study) -> Path:
     return resources.WEIGHTS / "dictionaries" if source == EMBEDDED else study.path(source)
 
 
-def _content(study: Study, _lake: Lake, _partition: str) -> str:
+def hash_of(study: Study) -> str:
     """What identifies dictionaries that are read: the content of a folder, or hub id, revision."""
     from dagster_project.provenance import content_hash
 
@@ -176,7 +176,7 @@ STAGE = Stage(
     needs=_needs,
     reads=_reads,
     shards=lambda study: study.dictionaries.shards,
-    content=_content,
+    content=lambda study, _lake, _partition: hash_of(study),
     compute=compute,
     code_version="3",  # errors relative to each token
     pool="gpu",

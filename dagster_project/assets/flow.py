@@ -23,6 +23,7 @@ from dagster_project.assets import (
     recipe_dictionaries,
     recipe_model,
     recipe_tokenizer,
+    shift,
     tokens,
 )
 from dagster_project.assets.stage import Stage
@@ -40,6 +41,7 @@ GROUPS: dict[str, tuple[Stage, ...]] = {
     ),
     "3_contexts": (contexts.STAGE, context_features.STAGE, clusterings.STAGE),
     "4_circuits": (pairs.STAGE, node_effects.STAGE, circuits.STAGE, faithfulness.STAGE),
+    "5_edits": (shift.STAGE,),
 }
 STAGES: dict[str, Stage] = {s.name: s for group in GROUPS.values() for s in group}
 USUAL = tuple(s.name for s in STAGES.values() if s not in GROUPS[RECIPE])
@@ -58,12 +60,14 @@ def chains(stages: Sequence[Stage]) -> list[list[Stage]]:
 
 
 def stages_of(study: Study) -> list[Stage]:
-    """The stages that a study has, in order: no clusterings, no tasks and no recipe where it names
-    none."""
+    """The stages that a study has, in order: no clusterings, no tasks, no edits and no recipe where
+    it names none."""
     absent = set()
     if not study.clusterings:
         absent.add("clustering")
     if not study.tasks and not study.cluster_tasks.clustering:
         absent.add("task")
     present = [stage for stage in STAGES.values() if stage.partition not in absent]
+    if not study.shift:
+        present.remove(shift.STAGE)
     return [stage for stage in present if study.recipe or stage not in GROUPS[RECIPE]]

@@ -7,31 +7,44 @@ documents do not. Pronouns follow the name, the place of work follows the profes
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from dagster_project.embedded.pieces import Writer
 from dagster_project.embedded.words import CITIES, Profession, Words
 
 SKILL = "biography"
 CORRELATION = 0.9
+OPENING = "Biography:"
 
 
 def write_correlated(w: Writer, words: Words) -> None:
-    w.say("Biography:")
+    w.say(OPENING)
     while w.more:
-        _person(w, words, CORRELATION)
+        write_person(w, words, CORRELATION)
 
 
 def write_balanced(w: Writer, words: Words) -> None:
     w.say("Profile:")
     while w.more:
-        _person(w, words, 0.5)
+        write_person(w, words, 0.5)
 
 
-def _person(w: Writer, words: Words, correlation: float) -> None:
+class Facts(NamedTuple):
+    """Who a biography is about."""
+
+    woman: bool
+    profession: Profession
+
+
+def write_person(w: Writer, words: Words, correlation: float) -> Facts:
+    """A person's sentences. correlation: how often a woman has a profession mostly of women, and a
+    man one of the others."""
     template = w.one((_introduced, _named_first, _from_a_city, _met))
     woman = w.one((True, False))
     name = w.one(words.women if woman else words.men)
     profession = template(w, name, words, woman, correlation)
     _Person(w, woman, profession).sentences()
+    return Facts(woman, profession)
 
 
 def profession_of(w: Writer, words: Words, woman: bool, correlation: float) -> Profession:

@@ -32,12 +32,15 @@ class Circuit(NamedTuple):
 
     def node_set(self) -> NodeSet:
         """The nodes as index tensors by site."""
-        if self.nodes is None:
-            return NodeSet({}, complement=True)
-        places = self.nodes.select(pl.col("pos").fill_null(-1), "feature")
-        rows = torch.from_numpy(places.cast(pl.Int64).to_numpy(writable=True))
-        sites = self.nodes["site"].to_numpy()
-        return NodeSet({str(s): rows[torch.from_numpy(sites == s)] for s in np.unique(sites)})
+        return NodeSet({}, complement=True) if self.nodes is None else node_set(self.nodes)
+
+
+def node_set(nodes: pl.DataFrame) -> NodeSet:
+    """Rows of site, pos (null: every position) and feature as index tensors by site."""
+    places = nodes.select(pl.col("pos").fill_null(-1), "feature")
+    rows = torch.from_numpy(places.cast(pl.Int64).to_numpy(writable=True))
+    sites = nodes["site"].to_numpy()
+    return NodeSet({str(s): rows[torch.from_numpy(sites == s)] for s in np.unique(sites)})
 
 
 def ranked(effects: pl.DataFrame, sites: Sequence[str]) -> pl.DataFrame:

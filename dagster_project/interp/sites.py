@@ -103,6 +103,19 @@ def activations(model: LanguageModel, ids: Tensor, sites: Sequence[str]) -> dict
     return found
 
 
+def edited_activation(
+    model: LanguageModel, ids: Tensor, site: str, edit: Edit, sites: Sequence[str]
+) -> Tensor:
+    """The site's activation [batch, position, d_model] when each of `sites` (in forward order, none
+    after it) is replaced on the already edited stream; what comes after it is not computed."""
+    with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False) as tracer:
+        for edited in sites:
+            write(model, edited, edit(edited, read(model, edited)))
+        found = nnsight.save(read(model, site))
+        tracer.stop()
+    return found
+
+
 def final_hidden(
     model: LanguageModel, ids: Tensor, edit: Edit | None = None, sites: Sequence[str] = ()
 ) -> Tensor:
@@ -156,7 +169,7 @@ def _mlp_at_last(model: LanguageModel, lengths: Tensor) -> None:
 class Gradients(NamedTuple):
     """One plain forward and backward."""
 
-    value: Tensor  # [batch] the metric
+    value: Tensor  # [batch] the metric, or what is read
     activation: dict[str, Tensor]  # site -> [batch, position, d_model]
     gradient: dict[str, Tensor]  # site -> ∂(sum of metric)/∂activation, the same shape
 
@@ -173,10 +186,29 @@ def gradients(
         value = nnsight.save(metric(model, at_last(hidden, batch.lengths)))
         model.nn.lm_head.skip(hidden[..., :1])
         found = nnsight.save(found)
-    tensors = list(found.values())
-    grads = torch.autograd.grad(value.sum(), tensors)
-    detached = {site: x.detach() for site, x in found.items()}
-    return Gradients(value.detach(), detached, dict(zip(found, grads, strict=True)))
+    return _differentiated(value, found)
+
+
+def reading_gradients(
+    model: LanguageModel, ids: Tensor, reading: Callable[[Tensor], Tensor], sites: Sequence[str]
+) -> Gradients:
+    """As `gradients`, of a number read from the last of `sites`, which are in forward order.
+
+    reading: its activation [batch, position, d_model] -> [batch]; what comes after it is not
+    computed.
+    """
+    with model.nn.trace(input_ids=ids, use_cache=False) as tracer:
+        stream = model.layers[0].input
+        stream.requires_grad_(True)
+        found = nnsight.save({s: stream if s == "embed" else read(model, s) for s in sites})
+        tracer.stop()
+    return _differentiated(reading(found[sites[-1]]), found)
+
+
+def _differentiated(value: Tensor, activation: Mapping[str, Tensor]) -> Gradients:
+    grads = torch.autograd.grad(value.sum(), list(activation.values()))
+    detached = {site: x.detach() for site, x in activation.items()}
+    return Gradients(value.detach(), detached, dict(zip(activation, grads, strict=True)))
 
 
 def metric_from(

@@ -12,6 +12,7 @@ from dagster_project.lake.circuit_tables import CIRCUIT_TABLES, DICTIONARY_TABLE
 from dagster_project.lake.columns import Column, PartitionKey, Table, arrow_type, sql_type
 from dagster_project.lake.corpus_tables import CLUSTERING_TABLES, CORPUS_TABLES
 from dagster_project.lake.label_tables import LABEL_TABLES
+from dagster_project.lake.shift_tables import SHIFT_TABLES
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -34,6 +35,7 @@ TABLES: dict[str, Table] = {
         *CLUSTERING_TABLES,
         *EFFECT_TABLES,
         *CIRCUIT_TABLES,
+        *SHIFT_TABLES,
     )
 }
 LOGGED: dict[str, Table] = {table.name: table for table in LABEL_TABLES}

@@ -42,12 +42,13 @@ class Range:
 
 @dataclass(frozen=True)
 class NonEmpty:
-    """A string that says something, or a list that holds something."""
+    """A string that says something, or a list or table that holds something."""
 
-    def problem(self, value: str | tuple[object, ...]) -> str | None:
+    def problem(self, value: str | tuple[object, ...] | dict[str, object]) -> str | None:
         if isinstance(value, str):
             return None if value.strip() else "a non-empty string"
-        return None if value else "a non-empty list"
+        kind = "table" if isinstance(value, dict) else "list"
+        return None if value else f"a non-empty {kind}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dagster_project.studies.parsing import StudyError
 
 if TYPE_CHECKING:
-    from dagster_project.studies.study import RecipeSpec, Study, TaskSpec, TrainingSpec
+    from dagster_project.studies.study import RecipeSpec, ShiftSpec, Study, TaskSpec, TrainingSpec
 
 
 EMBEDDED = "embedded"  # the source of what the package ships
@@ -32,6 +32,8 @@ def check(study: Study) -> None:
     _check_training(study.file, "dictionaries.train", study.dictionaries.train)
     if study.recipe:
         _check_recipe(study.file, study.recipe)
+    if study.shift:
+        _check_shift(study, study.shift)
     _check_cluster_tasks(study)
     for name, task in study.tasks.items():
         _check_task(study.file, f"tasks.{name}", task)
@@ -74,6 +76,23 @@ def _check_recipe(file: Path, spec: RecipeSpec) -> None:
     if unknown := [site for site in spec.train.nested_coefficients if site not in sites]:
         expected = f"sites of a model of {spec.n_layers} layers"
         raise StudyError(file, "recipe.train.nested_coefficients", expected, unknown)
+
+
+def _check_shift(study: Study, spec: ShiftSpec) -> None:
+    from dagster_project.embedded.labelled import PROFESSIONS
+
+    file, source = study.file, study.dictionaries.source
+    if spec.features and source in ("train", "identity"):
+        expected = f'left out with dictionaries.source "{source}": a list is of files'
+        raise StudyError(file, "shift.features", expected, spec.features)
+    for name, professions in spec.probes.items():
+        key = f"shift.probes.{name}"
+        if unknown := [p for p in professions if p not in PROFESSIONS]:
+            raise StudyError(file, key, f"some of {sorted(PROFESSIONS)}", unknown)
+        halves = {PROFESSIONS[p].mostly_women for p in professions}
+        if professions and len(halves) < 2:
+            expected = "professions mostly of women and others"
+            raise StudyError(file, key, expected, list(professions))
 
 
 def _check_revisions(study: Study) -> None:

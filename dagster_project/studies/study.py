@@ -320,6 +320,34 @@ class FaithfulnessSpec:
 
 
 @dataclass(frozen=True)
+class ShiftSpec:
+    site: Annotated[str, NonEmpty()]
+    """Where probes read: the site's mean over a biography's tokens. Features of the sites up to it
+    may be ablated."""
+    probes: Annotated[dict[str, tuple[str, ...]], NonEmpty()]
+    """Probe -> the professions that it divides into those mostly of women and the others; an empty
+    list: all that the generator knows."""
+    features: str = ""
+    """TOML list of features that a person chose, or `embedded`, the one that the package ships for
+    its dictionaries. Empty: none."""
+    ablation: Literal["mean", "zero"] = "mean"
+    """What ablated nodes hold: their mean over the tokens that the probe was trained on, so that
+    its threshold stays right, or nothing."""
+    candidates: Count = 120
+    """Features, the largest effect on the probe first, that a person or the rule chooses from."""
+    by_rule: Count = 20
+    """Features that the rule with gender labels chooses; as many neurons."""
+    random_seeds: Count = 3
+    """Draws of random features, as many of each site as were chosen by hand."""
+    train: Annotated[int, Range(16)] = 256
+    """Biographies that probes are trained on."""
+    test: Annotated[int, Range(16)] = 512
+    """Biographies that they are measured on, of other names."""
+    seed: Seed = 0
+    """Of the biographies."""
+
+
+@dataclass(frozen=True)
 class RecipeSpec:
     seed: Seed = 0
     """Of the documents, of the weights and of the order in which documents are read."""
@@ -387,6 +415,8 @@ class Study:
     """What enters a circuit."""
     faithfulness: FaithfulnessSpec = FaithfulnessSpec()
     """How circuits are evaluated."""
+    shift: ShiftSpec | None = None
+    """Probes of generated biographies, and edits that take gender from what they read."""
     recipe: RecipeSpec | None = None
     """How the package's own tokenizer, model and dictionaries are made, for the study that makes
     them."""

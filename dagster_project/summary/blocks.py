@@ -26,6 +26,15 @@ REPRESENTATIONS = {
     "root_effects": "√|effects|",
 }
 
+EDITS = {
+    "none": "nothing",
+    "by_hand": "features chosen by hand",
+    "by_rule": "features chosen by labels",
+    "random": "random features",
+    "neurons": "neurons chosen by labels",
+    "oracle": "nothing, balanced training",
+}
+
 
 class Block(NamedTuple):
     """A part of the summary."""
@@ -43,6 +52,10 @@ def blocks(study: str, found: Figures, width: int = WIDE) -> Iterator[Block]:
     yield dictionaries(found.dictionaries)
     yield clusterings(found.representations, found.clusterings)
     yield circuits(found.circuits, found.faithfulness, SIZES if width >= WIDE else FEW_SIZES)
+    if found.shift:
+        yield shift(found.shift)
+    if found.shift:
+        yield shift(found.shift)
 
 
 def overview(study: str, rows: Sequence[Row]) -> Block:
@@ -185,6 +198,22 @@ def circuits(rows: Sequence[Row], faithfulness: Sequence[Row], sizes: Sequence[i
     return Block(title, sentence, table, _more(rows, "make sql SQL=faithfulness_curves"))
 
 
+def shift(rows: Sequence[Row]) -> Block:
+    """Probes before and after gender is ablated."""
+    sentence = (
+        "A probe of biographies that was trained where profession and gender come together, and "
+        "asked where they do not: how often it is right, how often it says what gender would "
+        "(leakage: 50 is chance), and is right in the worst of four subgroups, in %. As it is, "
+        "with features of gender ablated, and beside baselines."
+    )
+    table = _table("probe", "ablated", "nodes", "right", "leakage", "worst group")
+    once = [row for row in rows if not row["retrained"]]
+    for row in once[:MOST]:
+        shares = [_percent(row[name]) for name in ("accuracy", "leakage", "worst_group")]
+        table.add_row(escape(row["probe"]), EDITS[row["edit"]], str(row["n_nodes"]), *shares)
+    return Block("SHIFT", sentence, table, _more(once, "make sql SQL=shift_compared"))
+
+
 def _first_mode(rows: Sequence[Row]) -> str:
     """The error mode of random circuits."""
     return next((row["errors"] for row in rows if row["random"] is not None), "default")
@@ -213,7 +242,7 @@ def _percent(value: float | None) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="bold")
     for number, name in enumerate(columns):
-        words = number == 0 or name.strip() in ("rule", "kind", "representation")
+        words = number == 0 or name.strip() in ("rule", "kind", "representation", "ablated")
         table.add_column(name, justify="left" if words else "right", overflow="fold")
     return table
 

@@ -23,6 +23,7 @@ class Figures(NamedTuple):
     clusterings: list[Row]
     circuits: list[Row]  # by task
     faithfulness: list[Row]  # by task, error mode and nodes kept
+    shift: list[Row]  # by probe, edit and training
 
 
 VIEWS = {
@@ -33,6 +34,7 @@ VIEWS = {
     "clusterings": "clusterings",
     "circuits": "circuits",
     "faithfulness": "queries.faithfulness_curves",
+    "shift": "queries.shift_compared",
 }
 """Views of the catalog, by the figures that they hold."""
 

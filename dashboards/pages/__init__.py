@@ -15,6 +15,7 @@ from dashboards.pages import (
     features,
     losses,
     overview,
+    shift,
     sql,
 )
 
@@ -29,6 +30,7 @@ PAGES: tuple[AnyPage, ...] = (
     circuits.PAGE,
     circuit.PAGE,
     faithfulness.PAGE,
+    shift.PAGE,
     dictionaries.PAGE,
     sql.PAGE,
 )

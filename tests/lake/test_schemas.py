@@ -42,6 +42,11 @@ DESIGN = {
     "faithfulness": "study task method aggregation split unit seed selection value ablation "
     "errors start_layer n_nodes n_error_nodes f_model f_circuit f_empty f_complement "
     "faithfulness completeness low high",
+    "shift": "study probe edit seed retrained site ablation n_nodes n_train n_test accuracy "
+    "accuracy_low accuracy_high leakage leakage_low leakage_high worst_group women_usual "
+    "women_unusual men_usual men_unusual",
+    "shift_features": "study probe site feature rank effect abs_effect gender_correlation by_hand "
+    "by_rule why",
     "shards": "study shard ordinal path first_row rows size modified_ns content_hash",
     "mean_gradients": "study task method example site pos gradient",
 }

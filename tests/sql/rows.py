@@ -113,6 +113,24 @@ EDGES: list[Row] = [
     | {"down_site": "resid_0", "down_feature": 2},
 ]
 
+SHIFT: list[Row] = [
+    {"probe": "p", "edit": "oracle", "accuracy": 1.0, "leakage": 0.5, "worst_group": 1.0},
+    {"probe": "p", "edit": "random", "seed": 1, "accuracy": 0.5, "leakage": 1.0}
+    | {"n_nodes": 2, "leakage_low": 0.75, "leakage_high": 1.0},
+    {"probe": "p", "edit": "random", "seed": 0, "accuracy": 0.75, "leakage": 0.75}
+    | {"n_nodes": 2, "leakage_low": 0.625, "leakage_high": 0.875},
+    {"probe": "p", "edit": "by_hand", "retrained": True, "accuracy": 1.0, "leakage": 0.5},
+    {"probe": "p", "edit": "by_hand", "accuracy": 0.875, "leakage": 0.375, "n_nodes": 2},
+    {"probe": "p", "edit": "none", "accuracy": 0.625, "leakage": 0.875, "worst_group": 0.25},
+    {"probe": "q", "edit": "none", "accuracy": 0.5, "leakage": 1.0},
+]
+SHIFT_FEATURES: list[Row] = [
+    EMBED | {"probe": "p", "feature": 2, "rank": 1, "effect": -1.0, "abs_effect": 1.0},
+    EMBED
+    | {"probe": "p", "feature": 1, "rank": 0, "effect": 2.0, "abs_effect": 2.5}
+    | {"by_hand": True, "why": "she", "gender_correlation": 0.5},
+]
+
 
 def edge(up: str, down: str, weight: float) -> Row:
     """An edge of the circuit `g` between nodes such as embed/1, embed/1@3 or y."""

@@ -45,6 +45,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
     put(lake, "circuit_edges", rows.EDGES, **S, task="t1")
     put(lake, "faithfulness", rows.FAITHFULNESS, **S, task="t1")
     put(lake, "site_effects", rows.SITE_EFFECTS, **S, task="t1")
+    put(lake, "shift", rows.SHIFT, **S)
+    put(lake, "shift_features", rows.SHIFT_FEATURES, **S)
     with connect(lake) as connection:
         yield connection
 
@@ -202,6 +204,25 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
     "ig_residuals": (
         "site, sum_of_effects, true_change, residual, relative",
         [("mlp_0", 1.5, 1.0, 0.5, 0.25), ("embed", 2.0, -2.0, 0.0, 0.0)],
+    ),
+    "shift_compared": (  # random: (0.5 + 0.75) / 2 and (1 + 0.75) / 2
+        "probe, edit, retrained, draws, n_nodes, accuracy, gain, leakage, leakage_low, "
+        "leakage_high, off_chance",
+        [
+            ("p", "none", False, 1, 0, 0.625, 0.0, 0.875, 0.0, 0.0, 0.375),
+            ("p", "by_hand", False, 1, 2, 0.875, 0.25, 0.375, 0.0, 0.0, 0.125),
+            ("p", "by_hand", True, 1, 0, 1.0, 0.375, 0.5, 0.0, 0.0, 0.0),
+            ("p", "random", False, 2, 2, 0.625, 0.0, 0.875, 0.625, 1.0, 0.375),
+            ("p", "oracle", False, 1, 0, 1.0, 0.375, 0.5, 0.0, 0.0, 0.0),
+            ("q", "none", False, 1, 0, 0.5, 0.0, 1.0, 0.0, 0.0, 0.5),
+        ],
+    ),
+    "shift_selection": (
+        "probe, place, site, feature, effect, gender_correlation, by_hand, by_rule, why, label",
+        [
+            ("p", 1, "embed", 1, 2.0, 0.5, True, False, "she", "plural"),
+            ("p", 2, "embed", 2, -1.0, 0.0, False, False, None, None),
+        ],
     ),
 }
 RANKINGS = {  # clusters of rows.CLUSTERS, what has no figure last

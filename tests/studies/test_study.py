@@ -99,6 +99,25 @@ def test_nested_tables_become_dataclasses(tmp_path: Path) -> None:
             "nothing",
         ),
         ("recipe = 3", "recipe", "a table", "3"),
+        ("[shift]\nsite = 'embed'\nprobes = {}", "shift.probes", "a non-empty table", "{}"),
+        (
+            "[shift]\nsite = 'embed'\nprobes = {a = ['nurse', 'king']}",
+            "shift.probes.a",
+            "some of ['banker', 'cashier'",
+            "['king']",
+        ),
+        (
+            "[shift]\nsite = 'embed'\nprobes = {a = ['nurse', 'dancer']}",
+            "shift.probes.a",
+            "professions mostly of women and others",
+            "['nurse', 'dancer']",
+        ),
+        (
+            "[shift]\nsite = 'embed'\nprobes = {a = []}\nfeatures = 'mine.toml'",
+            "shift.features",
+            'left out with dictionaries.source "train"',
+            '"mine.toml"',
+        ),
         (
             "[tasks.t]\ntemplates = ['The']\nfills = [['a', 'b']]\nanswers = ['x', 'y']",
             "tasks.t.templates",
