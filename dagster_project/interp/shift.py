@@ -28,7 +28,7 @@ from torch import Tensor
 from dagster_project.interp.ablation import Dictionaries, Values, ZeroValues
 from dagster_project.interp.edit import Edit, token_means
 from dagster_project.interp.neurons import neurons
-from dagster_project.interp.node_selection import Circuit, random_circuit
+from dagster_project.interp.node_selection import Circuit, random_circuits
 from dagster_project.interp.probe import Probe, Reader, fit
 from dagster_project.interp.sequences import Ids
 
@@ -186,9 +186,10 @@ def chosen_by_rule(rated_nodes: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 def like(nodes: pl.DataFrame, rated_nodes: pl.DataFrame, seed: int) -> pl.DataFrame:
     """As many nodes of each site as in `nodes`, drawn from those with an effect."""
     candidates = rated_nodes.select("site", "pos", "feature")
-    drawn = random_circuit(Circuit("feature", "top_n", len(nodes), nodes), candidates, seed).nodes
-    assert drawn is not None
-    return drawn
+    shape = Circuit("feature", "top_n", len(nodes), nodes)
+    (drawn,) = random_circuits((shape,), candidates, seed)
+    assert drawn.nodes is not None
+    return drawn.nodes
 
 
 def _among(nodes: pl.DataFrame, of: pl.DataFrame) -> pl.Series:
