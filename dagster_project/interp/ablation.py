@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dagster_project.interp.active import active_of
 from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.encoding import encode
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import Batch, activations
+from dagster_project.interp.sparse_features import sparse_of
 from dagster_project.studies.study import Ablation
 
 ENCODED = 1 << 24
@@ -116,7 +116,7 @@ class ResampledValues:
         dictionary = self.dictionaries[site]
         stream = stream.flatten(0, 1).to(dictionary.bias)
         features = encode(dictionary, stream)
-        x_hat = dictionary.bias + dictionary.written(active_of(features))
+        x_hat = dictionary.bias + dictionary.written(sparse_of(features))
         return SiteValues(row, features, x_hat, stream)
 
 

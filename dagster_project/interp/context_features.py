@@ -8,7 +8,7 @@ adds activations and products over positions (a sum of products), their pos null
 last positions. `also_last` keeps, besides the sums, the rows of position −1: whoever wants sums
 alone reads pos null.
 
-Cost: a forward and a backward of the model, and an encode and a decode of every site. Memory: one
+Cost: a forward and a backward of the model, and an encode of every site. Memory: one
 batch's activations and gradients of all sites, and ENCODED feature activations of one site.
 Padding and, where asked, BOS never enter. Nodes whose activation is zero have no row: an identity
 dictionary has no error rows, and a context that is BOS alone has none at all.
@@ -26,18 +26,16 @@ from torch import Tensor
 from dagster_project.interp.contexts import windows
 from dagster_project.interp.corpus import ignore
 from dagster_project.interp.dictionary import Dictionary
+from dagster_project.interp.encoding import encode
 from dagster_project.interp.metrics import Metric
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sequences import buckets
 from dagster_project.interp.sites import Batch, batch_of, gradients
+from dagster_project.interp.sparse_features import sparse_of
 from dagster_project.studies.study import ContextFeaturesSpec
 
 ENCODED = 1 << 24
 """Feature activations of one site held at a time (64 MiB in float32)."""
-PAIRS = 2048
-"""(token, feature) pairs projected at a time: their rows stay in cache."""
-DENSE_SHARE = 1 / 128
-"""Share of active features from which one matrix product beats gathering decoder rows."""
 DTYPES = pl.Schema(
     {
         "context_id": pl.Int64(),
@@ -137,11 +135,10 @@ def kept_tokens(
 
 def nodes(dictionary: Dictionary, x: Tensor, G: Tensor) -> Nodes:
     """Active features and errors of tokens x [token, d_model] with gradients G [token, d_model]."""
-    f = dictionary.encode(x)
-    token, feature = f.nonzero(as_tuple=True)
-    activation = f[token, feature]
-    gradient = project(dictionary, G, token, feature)
-    error = x - dictionary.decode(f)
+    found = sparse_of(encode(dictionary, x))
+    token, feature, activation, _ = found
+    gradient = dictionary.along_decoder(found, G)
+    error = x - dictionary.bias - dictionary.written(found)
     norm = error.norm(dim=-1)
     wrong = norm.nonzero()[:, 0]
     return Nodes(
@@ -151,16 +148,6 @@ def nodes(dictionary: Dictionary, x: Tensor, G: Tensor) -> Nodes:
         gradient=torch.cat([torch.full_like(norm[wrong], torch.nan), gradient]),
         effect=torch.cat([(error * G).sum(-1)[wrong], activation * gradient]),
     )
-
-
-def project(dictionary: Dictionary, G: Tensor, token: Tensor, feature: Tensor) -> Tensor:
-    """∂m/∂f = G[token] · W_dec[feature], [n] for the pairs (token, feature), G [token, d_model]."""
-    if len(token) > DENSE_SHARE * len(G) * dictionary.n_features:
-        every = torch.arange(dictionary.n_features, device=G.device)
-        return (G @ dictionary.decoder_rows(every).T)[token, feature]
-    pairs = zip(token.split(PAIRS), feature.split(PAIRS), strict=True)
-    parts = [(G[t] * dictionary.decoder_rows(f)).sum(-1) for t, f in pairs]
-    return torch.cat(parts) if parts else G.new_zeros(0)
 
 
 def _site_frame(

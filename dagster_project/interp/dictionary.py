@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from dagster_project.interp.active import Active, along_rows, summed_rows
+from dagster_project.interp.sparse_features import SparseFeatures, along_rows, summed_rows
 
 Activation = Literal["relu", "topk", "jumprelu"]
 
@@ -48,15 +48,15 @@ class Dictionary(Protocol):
         """∂f/∂x [n, d_model] of features [n] where they are active."""
         ...
 
-    def written(self, active: Active) -> Tensor:
+    def written(self, active: SparseFeatures) -> Tensor:
         """Σ f_i W_dec,i [token, d_model]: what the features add to the bias."""
         ...
 
-    def along_decoder(self, active: Active, x: Tensor) -> Tensor:
+    def along_decoder(self, active: SparseFeatures, x: Tensor) -> Tensor:
         """⟨x_token, W_dec,feature⟩ [pair] of x [token, d_model]."""
         ...
 
-    def pulled_back(self, active: Active) -> Tensor:
+    def pulled_back(self, active: SparseFeatures) -> Tensor:
         """Σ f_i e'_i [token, d_model]: cotangents f of the features, at x."""
         ...
 
@@ -107,13 +107,13 @@ class SparseDictionary:
     def encoder_rows(self, features: Tensor) -> Tensor:
         return self.W_enc[features]
 
-    def written(self, active: Active) -> Tensor:
+    def written(self, active: SparseFeatures) -> Tensor:
         return summed_rows(active, self.W_dec)
 
-    def along_decoder(self, active: Active, x: Tensor) -> Tensor:
+    def along_decoder(self, active: SparseFeatures, x: Tensor) -> Tensor:
         return along_rows(active, x, self.W_dec)
 
-    def pulled_back(self, active: Active) -> Tensor:
+    def pulled_back(self, active: SparseFeatures) -> Tensor:
         return summed_rows(active, self.W_enc)
 
 
@@ -145,11 +145,11 @@ class IdentityDictionary:
     def encoder_rows(self, features: Tensor) -> Tensor:
         return self.decoder_rows(features)
 
-    def written(self, active: Active) -> Tensor:
+    def written(self, active: SparseFeatures) -> Tensor:
         return active.dense()
 
-    def along_decoder(self, active: Active, x: Tensor) -> Tensor:
+    def along_decoder(self, active: SparseFeatures, x: Tensor) -> Tensor:
         return x[active.token, active.feature]
 
-    def pulled_back(self, active: Active) -> Tensor:
+    def pulled_back(self, active: SparseFeatures) -> Tensor:
         return active.dense()

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dagster_project.interp.active import active_of
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
+from dagster_project.interp.sparse_features import sparse_of
 
 SPLIT_FROM = 1 << 18
 """Numbers from which on a selection is worth several threads."""
@@ -58,7 +58,7 @@ def encode_some(
     if isinstance(dictionary, SparseDictionary) and not decoded:
         return Encoded(_only(dictionary, features).encode(x), None)
     f = dictionary.encode(x)
-    x_hat = dictionary.bias + dictionary.written(active_of(f)) if decoded else None
+    x_hat = dictionary.bias + dictionary.written(sparse_of(f)) if decoded else None
     return Encoded(f[:, features], x_hat)
 
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dagster_project.interp.active import Active, active_of
 from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.encoding import encode
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import activations
+from dagster_project.interp.sparse_features import SparseFeatures, sparse_of
 
 BLOCK = 1 << 24
 """Numbers of one intermediate tensor held at a time (64 MiB in float32)."""
@@ -38,7 +38,9 @@ class SiteState(NamedTuple):
 class Change(NamedTuple):
     """Tokens of a site in the dictionary's terms."""
 
-    features: Active  # Δf = f_p − f_c of the features active in either, 0 where they are equal
+    features: (
+        SparseFeatures  # Δf = f_p − f_c of the features active in either, 0 where they are equal
+    )
     clean: Tensor  # f_c [pair] of these
     error: Tensor  # Δε = ε_p − ε_c [token, d_model]
 
@@ -47,11 +49,11 @@ def change(dictionary: Dictionary, clean: Tensor, patch: Tensor | None) -> Chang
     """Δf and Δε of tokens with states x_c and x_p [token, d_model]; Δε = Δx − Δf W_dec."""
     f_c = encode(dictionary, clean)
     if patch is None:
-        end, active = dictionary.bias, active_of(f_c)
+        end, active = dictionary.bias, sparse_of(f_c)
         delta = active.with_values(-active.value)
     else:
         end, f_p = patch, encode(dictionary, patch)
-        active = active_of(f_c, f_c.logical_or(f_p))
+        active = sparse_of(f_c, f_c.logical_or(f_p))
         delta = active.with_values(f_p[active.token, active.feature] - active.value)
     return Change(delta, active.value, end - clean - dictionary.written(delta))
 

@@ -18,7 +18,6 @@ from dagster_project.interp.context_features import (
     Window,
     context_features,
     nodes,
-    project,
     windows_of,
 )
 from dagster_project.interp.dictionary import (
@@ -150,7 +149,6 @@ def test_batches_and_chunks_do_not_matter(
     spec = ContextFeaturesSpec()
     expected = table(tiny_llama, spec)
     monkeypatch.setattr(module, "ENCODED", 40 * batch_tokens)
-    monkeypatch.setattr(module, "PAIRS", 3)
     assert_close(table(tiny_llama, spec, batch_tokens), expected)
 
 
@@ -182,16 +180,6 @@ def test_error_node_by_hand() -> None:
     assert found.effect.tolist() == [2.0, 30.0]
     assert math.isnan(found.gradient[0])
     assert found.gradient[1] == 10.0
-
-
-@pytest.mark.parametrize("share", [0.0, 2.0])
-def test_projection_gathers_or_multiplies(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
-    monkeypatch.setattr(module, "DENSE_SHARE", share)
-    dictionary = sparse(3, "relu")
-    G = torch.randn(7, 16, generator=torch.Generator().manual_seed(1))
-    token, feature = torch.tensor([0, 0, 6, 3]), torch.tensor([39, 0, 7, 7])
-    expected = [float(G[t] @ dictionary.W_dec[f]) for t, f in zip(token, feature, strict=True)]
-    assert project(dictionary, G, token, feature).tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_windows_are_the_tokens_before_the_answer() -> None:

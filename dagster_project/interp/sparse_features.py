@@ -1,4 +1,4 @@
-"""Active features: of a token's thousands the few that are not zero, and products with them alone.
+"""Sparse features: of a token's thousands the few that are not zero, and products with them alone.
 
 A dictionary has tens of active features a token among tens of thousands, so that adding up their
 decoder rows, or reading a gradient along them, costs a hundredth of the dense product. Where more
@@ -23,7 +23,7 @@ with warnings.catch_warnings():  # said once: that sparse tensors are young
     torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
 
 
-class Active(NamedTuple):
+class SparseFeatures(NamedTuple):
     """Numbers f of some features of each token, token after token; all others are 0."""
 
     token: Tensor  # [pair] ascending
@@ -41,13 +41,13 @@ class Active(NamedTuple):
         tokens = torch.arange(self.shape[0] + 1, device=self.token.device)
         return torch.searchsorted(self.token, tokens)
 
-    def with_values(self, value: Tensor) -> Active:
+    def with_values(self, value: Tensor) -> SparseFeatures:
         """Other numbers [pair] at the same places."""
         return self._replace(value=value)
 
-    def where(self, kept: Tensor) -> Active:
+    def where(self, kept: Tensor) -> SparseFeatures:
         """Those of kept [pair] bool."""
-        return Active(self.token[kept], self.feature[kept], self.value[kept], self.shape)
+        return SparseFeatures(self.token[kept], self.feature[kept], self.value[kept], self.shape)
 
     def dense(self) -> Tensor:
         """f [token, feature]."""
@@ -56,13 +56,13 @@ class Active(NamedTuple):
         return f
 
 
-def active_of(f: Tensor, places: Tensor | None = None) -> Active:
+def sparse_of(f: Tensor, places: Tensor | None = None) -> SparseFeatures:
     """The numbers of f [token, feature] that are not zero, or those at places [token, feature]."""
     token, feature = (f if places is None else places).nonzero(as_tuple=True)
-    return Active(token, feature, f[token, feature], (f.shape[0], f.shape[1]))
+    return SparseFeatures(token, feature, f[token, feature], (f.shape[0], f.shape[1]))
 
 
-def summed_rows(active: Active, rows: Tensor) -> Tensor:
+def summed_rows(active: SparseFeatures, rows: Tensor) -> Tensor:
     """Σ f_i rows_i [token, d] over each token's features; rows [feature, d]."""
     if not active.is_sparse:
         return active.dense() @ rows
@@ -71,7 +71,7 @@ def summed_rows(active: Active, rows: Tensor) -> Tensor:
     )
 
 
-def along_rows(active: Active, x: Tensor, rows: Tensor) -> Tensor:
+def along_rows(active: SparseFeatures, x: Tensor, rows: Tensor) -> Tensor:
     """⟨x_token, rows_feature⟩ [pair] of x [token, d]; rows [feature, d]."""
     if not active.is_sparse:
         return (x @ rows.T)[active.token, active.feature]

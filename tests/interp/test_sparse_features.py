@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dagster_project.interp import active as subject
-from dagster_project.interp.active import Active, active_of, along_rows, summed_rows
+from dagster_project.interp import sparse_features as subject
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
+from dagster_project.interp.sparse_features import (
+    SparseFeatures,
+    along_rows,
+    sparse_of,
+    summed_rows,
+)
 
 N_FEATURES, D_MODEL = 40, 3
 
@@ -25,7 +30,7 @@ def sparse(n_tokens: int, share: float, seed: int) -> Tensor:
 
 def test_the_places_and_numbers_of_two_tokens() -> None:
     f = torch.tensor([[0.0, 2.0, -1.0], [0.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
-    found = active_of(f)
+    found = sparse_of(f)
     assert found.token.tolist() == [0, 0, 2]
     assert found.feature.tolist() == [1, 2, 0]
     assert found.value.tolist() == [2.0, -1.0, 3.0]
@@ -36,7 +41,7 @@ def test_the_places_and_numbers_of_two_tokens() -> None:
 
 def test_named_places_hold_zeros_too() -> None:
     f = torch.tensor([[0.0, 2.0]])
-    assert active_of(f, torch.tensor([[True, True]])).value.tolist() == [0.0, 2.0]
+    assert sparse_of(f, torch.tensor([[True, True]])).value.tolist() == [0.0, 2.0]
 
 
 @given(st.integers(0, 6), st.sampled_from([0.0, 0.02, 0.05, 0.5, 1.0]), st.integers(0, 99))
@@ -45,7 +50,7 @@ def test_products_are_the_dense_ones(n_tokens: int, share: float, seed: int) -> 
     made = torch.Generator().manual_seed(seed + 1)
     rows = torch.randn(N_FEATURES, D_MODEL, generator=made, dtype=torch.float64)
     x = torch.randn(n_tokens, D_MODEL, generator=made, dtype=torch.float64)
-    found = active_of(f)
+    found = sparse_of(f)
     torch.testing.assert_close(summed_rows(found, rows), f @ rows)
     expected = (x @ rows.T)[found.token, found.feature]
     torch.testing.assert_close(along_rows(found, x, rows), expected)
@@ -58,7 +63,7 @@ def test_rows_are_gathered_in_portions_where_there_is_no_sampled_product(
     rows = torch.arange(N_FEATURES * D_MODEL).view(N_FEATURES, D_MODEL).bfloat16()
     x = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).bfloat16()
     token, feature = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 3, 5, 2])
-    found = Active(token, feature, torch.ones(4).bfloat16(), (2, N_FEATURES))
+    found = SparseFeatures(token, feature, torch.ones(4).bfloat16(), (2, N_FEATURES))
     assert found.is_sparse
     assert along_rows(found, x, rows).tolist() == [0.0, 9.0, 15.0, 8.0]
 
@@ -80,7 +85,7 @@ def test_rows_are_gathered_in_portions_where_there_is_no_sampled_product(
 def test_dictionaries_know_their_rows(dictionary: Dictionary, share: float) -> None:
     f, every = sparse(3, share, 1), torch.arange(N_FEATURES)
     x = torch.randn(3, dictionary.d_model).double()
-    found = active_of(f)
+    found = sparse_of(f)
     torch.testing.assert_close(dictionary.written(found), dictionary.decode(f) - dictionary.bias)
     along = (x @ dictionary.decoder_rows(every).T)[found.token, found.feature]
     torch.testing.assert_close(dictionary.along_decoder(found, x), along)
