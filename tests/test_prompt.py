@@ -154,3 +154,9 @@ def test_names_tell_prompts_apart() -> None:
     other = prompt_name(PROMPT._replace(answer=" has"))
     assert other != NAME
     assert prompt_name(Prompt("…", "!")).count("-") == 1
+
+
+def test_a_threshold_is_no_less_than_0(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*ASKED, "--threshold", "-1"])
+    assert "expected 0 or more, found -1" in capsys.readouterr().err
