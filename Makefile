@@ -8,7 +8,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export CIRCUIT_LAKE_ROOT ?= $(CURDIR)/lake
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help demo ui dashboard sql catalog test lint bench recipe install clean
+.PHONY: help demo ui dashboard sql prompt catalog test lint bench recipe install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,10 @@ dashboard: $(VENV)/installed ## circuits, clusters and features to look at, on h
 
 sql: $(VENV)/installed ## a SQL prompt on the lake; SQL='loss_by_subset study=embedded'
 	@$(BIN)/python -m dagster_project.lake.prompt $(SQL)
+
+prompt: $(VENV)/installed ## the circuit of your own prompt: PROMPT='--clean "The baker" --answer " is"'
+	@$(BIN)/python -m dagster_project.prompt $(or $(STUDY),embedded) \
+		$(or $(PROMPT),--help)
 
 catalog: $(VENV)/installed ## mend the lake's catalog for DuckDB after the lake has moved
 	@$(BIN)/python -m dagster_project.lake.catalog

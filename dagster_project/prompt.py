@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, RuntimeError, OSError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -60,9 +62,10 @@ def _run(options: argparse.Namespace, console: Console, errors: Console) -> None
     def log(text: str) -> None:
         errors.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
-    studies = load_studies().studies
+    studies, faulty = load_studies()
     if options.study not in studies:
-        raise ValueError(f'There is no study "{options.study}". Studies: {", ".join(studies)}.')
+        none = f'There is no study "{options.study}". Studies: {", ".join(studies)}.'
+        raise ValueError("\n".join([*map(str, faulty), none]))
     study, lake = studies[options.study], Lake(Path(options.root))
     prompt = Prompt(options.clean, options.answer, options.patch, options.patch_answer)
     name = options.name or prompt_task.prompt_name(prompt)
@@ -141,6 +144,12 @@ def _values(found: PromptCircuit) -> str:
     return f'{what}: {clean:+.3f} after "{prompt.clean}", {patch:+.3f} after "{prompt.patch}"'
 
 
+def _size(text: str) -> float:
+    if not (size := float(text)) >= 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, found {text}")
+    return size
+
+
 def _parser() -> argparse.ArgumentParser:
     from dagster_project.lake.catalog import root_option
 
@@ -155,8 +164,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--patch", help="a prompt of as many tokens")
     parser.add_argument("--patch-answer", help="its answer")
     parser.add_argument("--name", help="of the task in the lake; made of the prompt by default")
-    parser.add_argument("--threshold", type=float, help="of nodes, instead of the study's")
-    parser.add_argument("--edge-threshold", type=float, help="of edges, instead of the study's")
+    for what in ("threshold", "edge-threshold"):
+        of = "direct edges" if what.startswith("edge") else "nodes, and of total edges"
+        shown = f"of {of}, instead of the study's, in logits or nats"
+        parser.add_argument(f"--{what}", type=_size, metavar="SIZE", help=shown)
     parser.add_argument("--total", action="store_true", help="show the total-effect graph")
     parser.add_argument("--svg", metavar="FILE", help="where the picture goes, instead of the lake")
     root_option(parser)

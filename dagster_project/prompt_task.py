@@ -18,6 +18,7 @@ from dagster_project import resources
 from dagster_project.assets.circuits import circuit_name
 from dagster_project.assets.flow import STAGES
 from dagster_project.assets.materialize import UnfitError, materialize
+from dagster_project.assets.stage import Stage
 from dagster_project.assets.task_rules import task_rules
 from dagster_project.interp.prompt import (
     Prompt,
@@ -97,19 +98,23 @@ def _check_name(study: Study, name: str) -> None:
 
 def make(study: Study, lake: Lake, name: str, log: Callable[[str], None]) -> None:
     """The prompt's partitions, where they are not fresh. Raises UnfitError."""
-    for stage in [STAGES[s] for s in NEEDED] + [STAGES[s] for s in MADE]:
+    for stage in [STAGES[s] for s in (*NEEDED, *MADE)]:
         partition = name if stage.partition == "task" else ""
         if Provenance(study, lake, STAGES).fresh(stage, partition):
             continue
-        try:
-            made = materialize(stage, study, lake, partition, log)
-        except UnfitError as error:
-            how = f"python -m dagster_project.run {study.name} --only"
-            needs = " ".join(["corpus", "model", "documents", "tokens", "dictionaries"])
-            raise UnfitError(f"{error} First: {how} {needs}") from error
+        if _reads_corpus(stage, study, partition):
+            only = "corpus documents tokens dictionaries"
+            how = f"python -m dagster_project.run {study.name} --only {only}"
+            raise UnfitError(f"{study.name}/{stage.name} is missing or stale. First: {how}")
+        made = materialize(stage, study, lake, partition, log)
         if failed := [check.name for check in made.result.checks if not check.passed]:
             raise UnfitError(f"{study.name}/{stage.name} {partition}: failed {', '.join(failed)}")
         log(f"{stage.name}: {made.seconds:.2f} s")
+
+
+def _reads_corpus(stage: Stage, study: Study, partition: str) -> bool:
+    needs = stage.needs(study, partition) if stage.needs else stage.inputs
+    return any(STAGES[name].partition == "shard" for name in needs)
 
 
 def read(study: Study, lake: Lake, prompt: Prompt, name: str, kind: EdgeKind) -> PromptCircuit:

@@ -21,16 +21,16 @@ from dashboards.text import clip, plotly
 
 AGGREGATIONS = {"": "all", "none": "per position", "sum": "summed"}
 COLUMNS = (
-    Column("circuit", "circuit", term="circuit", width=190),
-    Column("task", "task", width=135),
-    Column("method", "method", width=75),
-    Column("positions", "positions", term="aggregation", width=100),
-    Column("edge_kind", "kind", term="edge", width=70),
-    Column("n_nodes", "nodes", ",d", term="node", width=75),
-    Column("n_edges", "edges", ",d", term="edge", width=75),
-    Column("n_error_nodes", "errors", ",d", term="error node", width=75),
-    Column("total_effect", "total effect", "+.2f", term="total effect", width=100),
-    Column("feature_share", "by features", ".1%", term="feature share", width=95),
+    Column("circuit", "circuit", term="circuit", width=180),
+    Column("task", "task", width=115),
+    Column("method", "method", width=70),
+    Column("positions", "positions", term="aggregation", width=96),
+    Column("edge_kind", "kind", term="edge", width=64),
+    Column("n_nodes", "nodes", ",d", term="node", width=68),
+    Column("n_edges", "edges", ",d", term="edge", width=68),
+    Column("n_error_nodes", "errors", ",d", term="error node", width=68),
+    Column("total_effect", "total effect", "+.2f", term="total effect", width=95),
+    Column("feature_share", "by features", ".1%", term="feature share", width=92),
     Column("faithfulness", "faithfulness", ".2f", term="faithfulness"),
     Column("completeness", "completeness", ".2f", term="completeness"),
 )

@@ -27,7 +27,8 @@ SUMMED: list[Row] = [
 
 
 def fill_circuits(lake: Lake, study: str = "plain", texts: tuple[str, ...] = PLAIN) -> Lake:
-    """A whole study with circuits `order.ig.none`, of the task order, and `copy.ig.sum`.
+    """A whole study with circuits `order.ig.none`, of the task order, `copy.ig.sum`, and
+    `paths.ig.sum.total`, the same with an edge past a site.
 
     The first has the study's first text in its name where that is not the plain one.
     """
@@ -52,6 +53,15 @@ def fill_circuits(lake: Lake, study: str = "plain", texts: tuple[str, ...] = PLA
     put(lake, "circuit_nodes", [row | {"circuit": "copy.ig.sum"} for row in SUMMED], **copy)
     edges = [_edge(SUMMED[0], SUMMED[1], 0.5), _edge(SUMMED[1], None, 4.0)]
     put(lake, "circuit_edges", [row | {"circuit": "copy.ig.sum"} for row in edges], **copy)
+    total: Row = {"circuit": "paths.ig.sum.total"}
+    facts: Row = {"aggregation": "sum", "edge_kind": "total", "edge_threshold": 0.25}
+    edges.append(_edge(SUMMED[0], None, 1.0))
+    for table, rows in (
+        ("circuits", [common | sizes | facts]),
+        ("circuit_nodes", SUMMED),
+        ("circuit_edges", edges),
+    ):
+        put(lake, table, [row | total for row in rows], study=study, task="paths")
     label = "plural" if texts is PLAIN else texts[0]
     known: Row = {"density": 0.125, "mean_activation": 1.5, "max_activation": 6.0}
     put(lake, "features", [{"site": "embed", "feature": 3, "label": label} | known], study=study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
@@ -17,7 +18,7 @@ from dagster_project.interp.circuit_edges import Rules, Scene, SiteNodes, scene
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.locate import locate, located_nodes
-from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.model import LanguageModel, wrap
 from dagster_project.interp.node_effects import attribute
 from dagster_project.interp.sites import site_names
 from dagster_project.interp.states import SiteState
@@ -244,3 +245,25 @@ def test_bootstrap(case: Case) -> None:
     # of two examples a quarter of the resamples holds one alone, twice
     assert edges["share_above"].is_between(0.4, 1).all()
     assert (edges["low"] < edges["high"]).any()
+
+
+def test_a_bfloat16_model_serves_float32_dictionaries(tiny_llama: LanguageModel) -> None:
+    model = wrap(copy.deepcopy(tiny_llama.hf).bfloat16(), tiny_llama.tokenizer)
+    names = ("W_enc", "b_enc", "W_dec", "b_dec")
+    dictionaries: dict[str, Dictionary] = {
+        site: replace(d, **{n: getattr(d, n).float() for n in names})
+        for site, d in spliced.random_dictionaries(model).items()
+        if isinstance(d, SparseDictionary)
+    }
+    examples, spec = make(CLEAN, PATCH), NodeEffectsSpec(method="attrib")
+    found = list(attribute(model, dictionaries, examples, spec, 64))
+    made = scene(model, dictionaries, examples, {a.site: a.gradient for a in found}, 64)
+    effects = pl.concat(
+        aggregate(per_example(a.nodes, a.examples, "sum"), 2, 0.0, 0, 0).with_columns(
+            site=pl.lit(a.site)
+        )
+        for a in found
+    )
+    edges = pl.concat(locate(made, effects, Rules(0.3, 0, 0)))
+    assert edges["weight"].is_finite().all()
+    assert {"embed", "attn_1"} <= set(edges["up_site"])

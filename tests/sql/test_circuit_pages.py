@@ -9,6 +9,7 @@ import pytest
 from dagster_project.lake.store import Lake
 from dashboards.data import Data, Value
 from tests.dashboards.circuits import fill_circuits
+from tests.lake.frames import Row, put
 
 STUDY = {"study": "plain"}
 ORDER = {**STUDY, "task": "order"}
@@ -28,7 +29,23 @@ def test_circuits_have_the_faithfulness_of_their_own_threshold(data: Data) -> No
     shown = rows.select("task", "circuit", "n_nodes", "faithfulness", "completeness").rows()
     assert ("order", "order.ig.none", 4, 0.75, 0.25) in shown
     assert ("copy", "copy.ig.sum", 2, None, None) in shown
-    assert rows["circuit"].n_unique() == rows.height == 4
+    assert ("paths", "paths.ig.sum.total", 2, None, None) in shown
+    assert rows["circuit"].n_unique() == rows.height == 5
+
+
+def test_what_a_total_graph_has_besides_was_never_measured(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    found: Row = {"method": "ig", "aggregation": "none"}
+    circuits = [
+        found | {"node_threshold": 0.1, "circuit": kind, "edge_kind": kind}
+        for kind in ("direct", "total")
+    ]
+    put(lake, "circuits", circuits, study="s", task="t")
+    measured: Row = {"split": "test", "unit": "feature", "selection": "threshold", "value": 0.1}
+    measured |= {"ablation": "mean", "errors": "default", "faithfulness": 0.5}
+    put(lake, "faithfulness", [found | measured], study="s", task="t")
+    rows = Data(lake).ask("circuit_list", study="s").select("circuit", "faithfulness").rows()
+    assert rows == [("direct", 0.5), ("total", None)]
 
 
 def test_nodes_come_strongest_first_with_their_names_and_labels(data: Data) -> None:

@@ -45,6 +45,15 @@ def test_from_the_table_to_a_graph(visit: Visit) -> None:
     expect(page.locator("h1")).to_have_text("Circuits")
 
 
+def test_a_total_circuit_says_so_and_draws_edges_past_a_site(visit: Visit) -> None:
+    page = opened(visit, "/circuit?study=plain&circuit=paths.ig.sum.total")
+    expect(page.get_by_text("|effect| > 0.1 or |weight| > 0.25")).to_be_visible()
+    expect(page.locator(".circuit-page .term").filter(has_text="total edges")).to_be_visible()
+    expect(page.locator(".circuit .edges path")).to_have_count(3)
+    node(page, "embed.3").click()
+    expect(page.locator(".circuit .edges path")).to_have_count(2)  # to mlp_0, and past it to y
+
+
 def test_a_click_picks_a_node_and_its_edges(visit: Visit) -> None:
     page = opened(visit)
     edges = page.locator(".circuit .edges path")
