@@ -6,7 +6,7 @@ Plain forward hooks on a float64 copy of a model. Slow, dense and direct, from t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import polars as pl
@@ -212,7 +212,7 @@ def edges(
     targets: list[tuple[int, int, int]],
 ) -> Tensor:
     """w [target, P, F + 1] (last: the error) from site u into (example, position, feature) of v."""
-    found = _Joined(model, dictionaries, examples, pair, _stopped(*pair))
+    found = Joined(model, dictionaries, examples, pair, _stopped(*pair))
     rows = []
     for b, s, i in targets:
         here = torch.zeros(gradient.shape[:2])
@@ -221,21 +221,7 @@ def edges(
     return torch.stack(rows)
 
 
-def total_edges(
-    model: LanguageModel,
-    dictionaries: Mapping[str, Dictionary],
-    examples: Examples,
-    pair: tuple[str, str],
-    gradient: Tensor,
-    feature: int,
-    where: Tensor,
-) -> Tensor:
-    """w [example, P, F + 1] by all paths from u into a feature of v, summed over where [B, P]."""
-    found = _Joined(model, dictionaries, examples, pair, [])
-    return found.weights(gradient, feature, where)
-
-
-class _Joined:
+class Joined:
     """Two sites of one graph: the upper's f and ε as leaves, the lower's in their terms."""
 
     def __init__(
@@ -244,7 +230,7 @@ class _Joined:
         dictionaries: Mapping[str, Dictionary],
         examples: Examples,
         pair: tuple[str, str],
-        stopped: list[str],
+        stopped: Sequence[str] = (),  # sites that hold the gradient back; none: all paths count
     ) -> None:
         up, down = pair
         x_c = states(model, examples.clean.ids, [up])[up]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple, TypeAlias
 
 import polars as pl
@@ -80,6 +81,11 @@ class Independent:
 
     def __init__(self, case: Case, aggregation: Aggregation) -> None:
         self.case, self.aggregation = case, aggregation
+        self.joined = cache(self._joined)
+
+    def _joined(self, *pair: str) -> spliced.Joined:
+        scene, (up, down) = self.case.scene, pair
+        return spliced.Joined(scene.model, scene.dictionaries, self.case.examples, (up, down))
 
     def into(self, down: Node) -> Iterator[tuple[Node, float]]:
         """Mean weight of each node of each earlier site into a node."""
@@ -89,15 +95,7 @@ class Independent:
         if place is not None:
             where = where * (torch.arange(where.shape[1]) == place)
         for up in SITES[: SITES.index(site)]:
-            raw = spliced.total_edges(
-                scene.model,
-                scene.dictionaries,
-                self.case.examples,
-                (up, site),
-                scene.states[site].gradient,
-                feature,
-                where,
-            )
+            raw = self.joined(up, site).weights(scene.states[site].gradient, feature, where)
             mean = (raw * scene.counted[..., None]).mean(0)
             for t, j in mean.nonzero().tolist() if self.aggregation == "none" else []:
                 yield (up, t, j if j < N_FEATURES else -1), float(mean[t, j])
