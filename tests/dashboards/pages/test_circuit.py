@@ -248,14 +248,14 @@ def test_two_circuits_stand_side_by_side(visit: Visit) -> None:
 def test_no_circuit_stands_beside_itself(visit: Visit) -> None:
     page = opened(visit, f"{ORDER}&other=copy.ig.sum")
     place = page.locator(".stepper .place")
-    expect(place).to_have_text("3 of 3")
+    expect(place).to_have_text("3 of 4")
     page.get_by_role("link", name="← Previous").click()  # over the one beside it
     expect(page).to_have_url(re.compile(r"circuit=bracket\.ig\.sum&other=copy\.ig\.sum"))
     page.go_back()
     page.locator(".field.choice", has_text="Circuit").locator(".dash-dropdown").click()
     page.get_by_role("option", name="copy.ig.sum").click()
     expect(page.locator(".graphs h2")).to_have_text(["copy.ig.sum"])
-    expect(place).to_have_text("3 of 4")
+    expect(place).to_have_text("3 of 5")
     expect(page.locator(".notes")).to_have_count(0)
 
 
