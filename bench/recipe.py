@@ -60,11 +60,14 @@ def figures(folder: Path, seed: int) -> dict[str, float | None]:
 
 
 def on_weights(study: str) -> str:
-    """The study's TOML with the weights of the folder beside its own instead of the package's."""
+    """The study's TOML with the weights of the folder beside its own instead of the package's, and
+    without features that a person chose, which are of the package's."""
     for part in ("model", "dictionaries"):
         pattern = rf'(\[{part}\]\nsource = )"embedded"'
         study, n = re.subn(pattern, rf'\1"../weights/{part}"', study)
         assert n == 1, part
+    study, n = re.subn(r'features = "embedded".*\n', "", study)
+    assert n == 1, "shift"
     return study
 
 

@@ -54,8 +54,6 @@ def blocks(study: str, found: Figures, width: int = WIDE) -> Iterator[Block]:
     yield circuits(found.circuits, found.faithfulness, SIZES if width >= WIDE else FEW_SIZES)
     if found.shift:
         yield shift(found.shift)
-    if found.shift:
-        yield shift(found.shift)
 
 
 def overview(study: str, rows: Sequence[Row]) -> Block:
