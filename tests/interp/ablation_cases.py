@@ -18,6 +18,7 @@ from dagster_project.interp.dictionary import Activation, Dictionary, SparseDict
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import batch_of, parse_site, site_names
+from tests.interp.spliced import converted
 
 N_FEATURES = 24
 
@@ -68,7 +69,7 @@ class SlowModel:
     def of(cls, model: LanguageModel, dictionaries: Mapping[str, Dictionary]) -> SlowModel:
         hf = copy.deepcopy(model.hf).double()
         layers = hf.get_submodule(model.family.layers)
-        exact = {s: _double(d) for s, d in dictionaries.items()}
+        exact = {s: converted(d) for s, d in dictionaries.items()}
         return cls(hf, list(layers), (model.family.attention, model.family.mlp), exact)
 
     def logits(self, ids: Sequence[int], edit: Edit) -> Tensor:
@@ -109,18 +110,6 @@ class SlowModel:
         layer = self.layers[number]
         part = {"attn": self.names[0], "mlp": self.names[1]}.get(kind)
         return (getattr(layer, part) if part else layer).register_forward_hook(after)
-
-
-def _double(dictionary: Dictionary) -> SparseDictionary:
-    assert isinstance(dictionary, SparseDictionary)
-    return SparseDictionary(
-        dictionary.W_enc.double(),
-        dictionary.b_enc.double(),
-        dictionary.W_dec.double(),
-        dictionary.b_dec.double(),
-        dictionary.activation,
-        dictionary.k,
-    )
 
 
 def _removing(handle: torch.utils.hooks.RemovableHandle) -> ExitStack:
