@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dagster_project.interp.dictionary import Activation, Dictionary, SparseDictionary
+from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import batch_of, parse_site, site_names
@@ -23,9 +23,7 @@ from tests.interp.spliced import converted
 N_FEATURES = 24
 
 
-def random_dictionaries(
-    model: LanguageModel, activation: Activation = "relu", seed: int = 0
-) -> dict[str, Dictionary]:
+def random_dictionaries(model: LanguageModel, seed: int = 0) -> dict[str, Dictionary]:
     """A dictionary of 24 features for each site, far from a good one."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -34,9 +32,7 @@ def random_dictionaries(
 
     d = model.d_model
     return {
-        site: SparseDictionary(
-            draw(N_FEATURES, d), draw(N_FEATURES), draw(N_FEATURES, d), draw(d), activation, k=5
-        )
+        site: SparseDictionary(draw(N_FEATURES, d), draw(N_FEATURES), draw(N_FEATURES, d), draw(d))
         for site in site_names(model.n_layers)
     }
 
