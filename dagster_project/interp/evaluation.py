@@ -107,7 +107,8 @@ def evaluate(task: Task, sets: Sequence[NodeSet], values: Values) -> Tensor:
 
 
 def _evaluate(task: Task, sets: Sequence[NodeSet], values: Values) -> Tensor:
-    result = torch.empty(len(sets), len(task.examples))
+    dtype = torch.promote_types(task.model.hf.dtype, torch.float32)  # of the metric
+    result = torch.empty(len(sets), len(task.examples), dtype=dtype)
     clean, device = task.examples.clean, task.examples.device
     kept = [
         {site: s.at(site, clean.ids.shape[1]).to(device) for site in task.dictionaries}

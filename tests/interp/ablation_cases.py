@@ -14,17 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dagster_project.interp.dictionary import Activation, Dictionary, SparseDictionary
+from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import batch_of, parse_site, site_names
+from tests.interp.spliced import converted
 
 N_FEATURES = 24
 
 
-def random_dictionaries(
-    model: LanguageModel, activation: Activation = "relu", seed: int = 0
-) -> dict[str, Dictionary]:
+def random_dictionaries(model: LanguageModel, seed: int = 0) -> dict[str, Dictionary]:
     """A dictionary of 24 features for each site, far from a good one."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -33,9 +32,7 @@ def random_dictionaries(
 
     d = model.d_model
     return {
-        site: SparseDictionary(
-            draw(N_FEATURES, d), draw(N_FEATURES), draw(N_FEATURES, d), draw(d), activation, k=5
-        )
+        site: SparseDictionary(draw(N_FEATURES, d), draw(N_FEATURES), draw(N_FEATURES, d), draw(d))
         for site in site_names(model.n_layers)
     }
 
@@ -68,7 +65,7 @@ class SlowModel:
     def of(cls, model: LanguageModel, dictionaries: Mapping[str, Dictionary]) -> SlowModel:
         hf = copy.deepcopy(model.hf).double()
         layers = hf.get_submodule(model.family.layers)
-        exact = {s: _double(d) for s, d in dictionaries.items()}
+        exact = {s: converted(d) for s, d in dictionaries.items()}
         return cls(hf, list(layers), (model.family.attention, model.family.mlp), exact)
 
     def logits(self, ids: Sequence[int], edit: Edit) -> Tensor:
@@ -109,18 +106,6 @@ class SlowModel:
         layer = self.layers[number]
         part = {"attn": self.names[0], "mlp": self.names[1]}.get(kind)
         return (getattr(layer, part) if part else layer).register_forward_hook(after)
-
-
-def _double(dictionary: Dictionary) -> SparseDictionary:
-    assert isinstance(dictionary, SparseDictionary)
-    return SparseDictionary(
-        dictionary.W_enc.double(),
-        dictionary.b_enc.double(),
-        dictionary.W_dec.double(),
-        dictionary.b_dec.double(),
-        dictionary.activation,
-        dictionary.k,
-    )
 
 
 def _removing(handle: torch.utils.hooks.RemovableHandle) -> ExitStack:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple
 
 import polars as pl
 import torch
@@ -42,6 +44,28 @@ def make(
     return examples_from(frame, metric="logit" if metric == "logit" else "log_prob")
 
 
+class Case(NamedTuple):
+    """Examples, and the token that does not count at position 0."""
+
+    examples: Examples
+    bos_id: int | None = None
+
+
+CASES = ("pair", "log_prob", "logit")
+
+
+def case_of(name: str) -> Case:
+    """Pairs of unequal lengths whose first changed tokens stand at 2, 1 and 4; prompts of unequal
+    lengths, two of them with a BOS that is skipped; prompts of equal lengths."""
+    if name == "pair":
+        clean = [[5, 17, 30, 41, 8, 33], [9, 60, 22], [7, 3, 50, 6, 44]]
+        patch = [[5, 17, 31, 41, 8, 33], [9, 61, 22], [7, 3, 50, 6, 45]]
+        return Case(make(clean, patch))
+    if name == "log_prob":
+        return Case(make([[1, 17, 30, 41, 8], [1, 60, 22], [9, 4, 50, 6]], None), bos_id=1)
+    return Case(make(CLEAN, None, "logit"))
+
+
 def in_float64(model: LanguageModel) -> LanguageModel:
     """A copy that computes in float64 throughout: the original's RMS norms go through float32."""
     hf = copy.deepcopy(model.hf).double()
@@ -52,6 +76,20 @@ def in_float64(model: LanguageModel) -> LanguageModel:
                 norm.weight.data = child.weight.data
                 setattr(module, name, norm)
     return wrap(hf, model.tokenizer)
+
+
+def converted(dictionary: Dictionary, dtype: torch.dtype = torch.float64) -> SparseDictionary:
+    """The same dictionary in another precision."""
+    assert isinstance(dictionary, SparseDictionary)
+    threshold = dictionary.threshold
+    return replace(
+        dictionary,
+        W_enc=dictionary.W_enc.to(dtype),
+        b_enc=dictionary.b_enc.to(dtype),
+        W_dec=dictionary.W_dec.to(dtype),
+        b_dec=dictionary.b_dec.to(dtype),
+        threshold=threshold.to(dtype) if isinstance(threshold, Tensor) else threshold,
+    )
 
 
 def random_dictionary(kind: str, d_model: int, n_features: int, seed: int) -> SparseDictionary:
@@ -71,13 +109,30 @@ def random_dictionary(kind: str, d_model: int, n_features: int, seed: int) -> Sp
     return SparseDictionary(encoder, biases[0], decoder, biases[1])
 
 
-def random_dictionaries(model: LanguageModel, n_features: int = 24) -> dict[str, Dictionary]:
-    """All sites, of three kinds in turn."""
-    kinds = ("relu", "topk", "jumprelu")
-    return {
-        site: random_dictionary(kinds[i % 3], model.d_model, n_features, seed=i)
-        for i, site in enumerate(site_names(model.n_layers))
-    }
+SHAPES = (
+    ("relu", 24),  # embed
+    ("jumprelu", 28),
+    ("relu", 20),
+    ("topk", 176),  # resid_0; of 176 features at most 10 are active in a clean and patched token
+    ("topk", 176),
+    ("relu", 32),
+    ("jumprelu", 40),
+)
+"""Kind and width of the dictionaries of sites in turn: products are dense at some, sparse at
+others."""
+DEAD = 1
+"""The feature of each random dictionary that is never active."""
+
+
+def random_dictionaries(model: LanguageModel, seed: int = 0) -> dict[str, Dictionary]:
+    """All sites: three kinds, unequal widths, a dead feature in each."""
+    found: dict[str, Dictionary] = {}
+    for i, site in enumerate(site_names(model.n_layers)):
+        kind, width = SHAPES[i % len(SHAPES)]
+        dictionary = random_dictionary(kind, model.d_model, width, seed=10 * seed + i)
+        dictionary.b_enc[DEAD] = -1e3
+        found[site] = dictionary
+    return found
 
 
 def permuted(dictionary: Dictionary, order: Tensor) -> SparseDictionary:
@@ -168,12 +223,37 @@ def patch_states(model: LanguageModel, examples: Examples, sites: list[str]) -> 
     return {} if examples.patch is None else states(model, examples.patch.ids, sites)
 
 
-def decompose(dictionary: Dictionary, x: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
-    """f and ε; zeros without x."""
-    if x is None:
-        return torch.zeros_like(dictionary.encode(like)), torch.zeros_like(like)
+def counted(examples: Examples, bos_id: int | None) -> Tensor:
+    """[example, position] bool: neither padding nor a BOS."""
+    pos = torch.arange(examples.clean.ids.shape[1])
+    is_bos = (pos == 0) & (examples.clean.ids == (-1 if bos_id is None else bos_id))
+    return (pos < examples.clean.lengths[:, None]) & ~is_bos
+
+
+def decompose(dictionary: Dictionary, x: Tensor) -> tuple[Tensor, Tensor]:
+    """f and ε."""
     f = dictionary.encode(x)
     return f, x - dictionary.decode(f)
+
+
+class Ends(NamedTuple):
+    """A site's clean state, and how far the patch moves it at the tokens that count."""
+
+    f: Tensor  # [example, position, feature]
+    e: Tensor  # [example, position, d_model]
+    df: Tensor
+    de: Tensor
+
+
+def ends(
+    model: LanguageModel, dictionary: Dictionary, examples: Examples, site: str, bos_id: int | None
+) -> Ends:
+    """Without a patch the way leads to no feature and no error."""
+    f, e = decompose(dictionary, states(model, examples.clean.ids, [site])[site])
+    patch = patch_states(model, examples, [site]).get(site)
+    f_p, e_p = (0 * f, 0 * e) if patch is None else decompose(dictionary, patch)
+    here = counted(examples, bos_id)[..., None]
+    return Ends(f, e, (f_p - f) * here, (e_p - e) * here)
 
 
 def effects(
@@ -181,26 +261,21 @@ def effects(
     dictionary: Dictionary,
     examples: Examples,
     site: str,
-    alphas: list[float],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Feature effects [B, P, F], error effects [B, P] and ḡ [B, P, d] of one site."""
-    x_c = states(model, examples.clean.ids, [site])[site]
-    x_p = patch_states(model, examples, [site]).get(site)
-    f_c, e_c = decompose(dictionary, x_c, x_c)
-    f_p, e_p = decompose(dictionary, x_p, x_c)
-    feature_gradient, error_gradient = torch.zeros_like(f_c), torch.zeros_like(e_c)
+    alphas: Sequence[float],
+    bos_id: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Effects [B, P, F + 1] (last: the error) and ḡ [B, P, d] of one site."""
+    at = ends(model, dictionary, examples, site, bos_id)
+    feature_gradient, error_gradient = torch.zeros_like(at.f), torch.zeros_like(at.e)
     for alpha in alphas:
-        f = (f_c + alpha * (f_p - f_c)).requires_grad_(True)
-        e = (e_c + alpha * (e_p - e_c)).requires_grad_(True)
+        f = (at.f + alpha * at.df).requires_grad_(True)
+        e = (at.e + alpha * at.de).requires_grad_(True)
         value = metric(model, examples, {site: put(dictionary.decode(f) + e)})
         grads = torch.autograd.grad(value.sum(), [f, e])
         feature_gradient += grads[0] / len(alphas)
         error_gradient += grads[1] / len(alphas)
-    return (
-        feature_gradient * (f_p - f_c),
-        (error_gradient * (e_p - e_c)).sum(-1),
-        error_gradient,
-    )
+    error = (error_gradient * at.de).sum(-1, keepdim=True)
+    return torch.cat([feature_gradient * at.df, error], -1), error_gradient
 
 
 def edges(
@@ -209,15 +284,17 @@ def edges(
     examples: Examples,
     pair: tuple[str, str],
     gradient: Tensor,
-    targets: list[tuple[int, int, int]],
+    nodes: Sequence[tuple[int | None, int]],
+    bos_id: int | None = None,
 ) -> Tensor:
-    """w [target, P, F + 1] (last: the error) from site u into (example, position, feature) of v."""
-    found = Joined(model, dictionaries, examples, pair, _stopped(*pair))
-    rows = []
-    for b, s, i in targets:
-        here = torch.zeros(gradient.shape[:2])
-        here[b, s] = 1
-        rows.append(found.weights(gradient, i, here)[b])
+    """w [node, example, P, F + 1] (last: the error) from site u into nodes (position, feature) of
+    v; without a position, summed over those of v that count. Examples do not touch each other, so
+    that one backward serves all."""
+    found = Joined(model, dictionaries, examples, pair, _stopped(*pair), bos_id)
+    here, rows = counted(examples, bos_id), []
+    for pos, feature in nodes:
+        chosen = here if pos is None else here & (torch.arange(here.shape[1]) == pos)
+        rows.append(found.weights(gradient, feature, chosen))
     return torch.stack(rows)
 
 
@@ -231,14 +308,12 @@ class Joined:
         examples: Examples,
         pair: tuple[str, str],
         stopped: Sequence[str] = (),  # sites that hold the gradient back; none: all paths count
+        bos_id: int | None = None,
     ) -> None:
         up, down = pair
-        x_c = states(model, examples.clean.ids, [up])[up]
-        x_p = patch_states(model, examples, [up]).get(up)
-        clean = decompose(dictionaries[up], x_c, x_c)
-        patched = decompose(dictionaries[up], x_p, x_c)
-        self.change = [p - c for c, p in zip(clean, patched, strict=True)]
-        f, e = self.leaves = [part.clone().requires_grad_(True) for part in clean]
+        at = ends(model, dictionaries[up], examples, up, bos_id)
+        self.change = [at.df, at.de]
+        f, e = self.leaves = [part.clone().requires_grad_(True) for part in (at.f, at.e)]
         reached: list[Tensor] = []
 
         def keep(x: Tensor) -> Tensor:
@@ -250,7 +325,7 @@ class Joined:
         edits[down] = keep
         metric(model, examples, edits)
         self.down = dictionaries[down]
-        self.found, self.error = decompose(self.down, reached[0], reached[0])
+        self.found, self.error = decompose(self.down, reached[0])
 
     def weights(self, gradient: Tensor, feature: int, where: Tensor) -> Tensor:
         """[B, P, F + 1] into a feature, or the error, at the places [B, P]."""

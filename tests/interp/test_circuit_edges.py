@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -19,7 +18,6 @@ from dagster_project.interp.circuit_edges import Rules, Scene, circuit_edges, sc
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.edges import upstream
 from dagster_project.interp.encoding import Encoded, encode, encode_some
-from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel, wrap
 from dagster_project.interp.node_effects import attribute
 from dagster_project.interp.sites import site_names
@@ -28,17 +26,27 @@ from dagster_project.studies.study import NodeEffectsSpec
 from tests.interp import spliced
 from tests.interp.spliced import CLEAN, PATCH, make
 
-NODES = {"embed": [1, 4, -1], "attn_0": [3, -1], "mlp_0": [2, 5], "resid_0": [0, 6, -1],
-         "attn_1": [7, 8], "mlp_1": [1, -1], "resid_1": [4, 9, -1]}  # fmt: skip
+RULES = Rules(0.0, 0, 0)
+WITH_ERROR = ("embed", "attn_0", "resid_0", "mlp_1", "resid_1")
+"""Sites whose error node is kept."""
 
 
-def kept(positions: list[int] | None = None) -> pl.DataFrame:
+def chosen(scene: Scene, site: str) -> list[int]:
+    """The features that are active at most tokens; at some sites the error."""
+    often = (scene.dictionaries[site].encode(scene.states[site].clean) != 0) & scene.counted[
+        ..., None
+    ]
+    features = often.sum((0, 1)).topk(3).indices.sort().values.tolist()
+    return [-1, *features] if site in WITH_ERROR else features
+
+
+def kept(scene: Scene, positions: list[int] | None = None) -> pl.DataFrame:
     choices: list[int] | list[None] = positions or [None]
     rows = [
         (site, pos, feature)
-        for site, features in NODES.items()
+        for site in scene.dictionaries
         for pos in choices
-        for feature in features
+        for feature in chosen(scene, site)
     ]
     schema = {"site": pl.String, "pos": pl.Int16, "feature": pl.Int32}
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -79,78 +87,73 @@ def test_three_nodes_solved_by_hand() -> None:
     assert edges.select(*ends, "weight").rows() == [("resid_0", 0, 1, "resid_1", 0, 0, -10.0)]
 
 
-def dense(edges: pl.DataFrame, up: str, down: str) -> dict[tuple[object, ...], float]:
+def weights_of(edges: pl.DataFrame, up: str, down: str) -> dict[tuple[object, ...], float]:
     here = edges.filter(pl.col("up_site") == up, pl.col("down_site") == down)
     rows = here.select("up_pos", "up_feature", "down_pos", "down_feature", "weight").rows()
     return {row[:4]: row[4] for row in rows}
 
 
 @pytest.fixture(scope="module", params=["pair", "log_prob"])
-def case(any_model: LanguageModel, request: pytest.FixtureRequest) -> tuple[Scene, Examples]:
-    model = spliced.in_float64(any_model)
-    examples = make(CLEAN, PATCH if request.param == "pair" else None)
+def case(any_model: LanguageModel, request: pytest.FixtureRequest) -> tuple[Scene, spliced.Case]:
+    model, given = spliced.in_float64(any_model), spliced.case_of(request.param)
     dictionaries = spliced.random_dictionaries(model)
-    gradients: dict[str, Tensor] = {
-        a.site: a.gradient
-        for a in attribute(model, dictionaries, examples, NodeEffectsSpec(steps=2), 64)
-    }
-    return scene(model, dictionaries, examples, gradients, 64), examples
+    spec, gradients = NodeEffectsSpec(steps=2), {}
+    for a in attribute(model, dictionaries, given.examples, spec, 1000, given.bos_id):
+        gradients[a.site] = torch.zeros_like(a.gradient)
+        gradients[a.site][a.examples] = a.gradient
+    return scene(model, dictionaries, given.examples, gradients, 64, given.bos_id), given
 
 
 @pytest.fixture
-def example_scene(case: tuple[Scene, Examples]) -> Scene:
+def example_scene(case: tuple[Scene, spliced.Case]) -> Scene:
     return case[0]
 
 
-@pytest.mark.parametrize("positions", [None, [1, 3, 4]])
+@pytest.mark.parametrize("positions", [None, [1, 2, 4]])
 def test_edges_are_means_of_raw_entries(
-    case: tuple[Scene, Examples], positions: list[int] | None
+    case: tuple[Scene, spliced.Case], positions: list[int] | None
 ) -> None:
-    example_scene, examples = case
-    edges = pl.concat(circuit_edges(example_scene, kept(positions), Rules(0.0, 0, 0)))
-    model = example_scene.model
+    example_scene, (examples, bos_id) = case
+    edges = pl.concat(circuit_edges(example_scene, kept(example_scene, positions), RULES))
+    model, n_edges = example_scene.model, 0
+    places: list[int] | list[None] = positions or [None]
     for down in site_names(2)[1:]:
+        nodes = [(pos, i) for pos in places for i in chosen(example_scene, down)]
         for up in upstream(down, 2, parallel=model.parallel):
-            got = dense(edges, up, down)
-            rows = [
-                (b, s, i)
-                for b, s in example_scene.counted.nonzero().tolist()
-                for i in NODES[down]
-                if positions is None or s in positions
-            ]
+            got = weights_of(edges, up, down)
             raw = spliced.edges(
                 model,
                 example_scene.dictionaries,
                 examples,
                 (up, down),
                 example_scene.states[down].gradient,
-                rows,
-            )
-            expected: dict[tuple[object, ...], float] = {}
-            for (b, s, i), row in zip(rows, raw, strict=True):
-                for t in range(5):
-                    if positions is not None and t not in positions:
-                        continue
-                    for j in NODES[up]:
-                        key: tuple[object, ...] = (
-                            (None, j, None, i) if positions is None else (t, j, s, i)
-                        )
-                        here = example_scene.counted[b, t] * row[t, j] / 2
-                        expected[key] = expected.get(key, 0.0) + float(here)
+                nodes,
+                bos_id,
+            ).mean(1)
+            if positions is None:
+                raw = raw.sum(1, keepdim=True)
+            expected = {
+                (pos, j, *node): float(weights[pos or 0, j])
+                for node, weights in zip(nodes, raw, strict=True)
+                for pos in places
+                for j in chosen(example_scene, up)
+            }
             expected = {ends: w for ends, w in expected.items() if abs(w) > 1e-12}
-            assert {e for e, w in got.items() if abs(w) > 1e-12} == set(expected)
+            assert {ends for ends, w in got.items() if abs(w) > 1e-12} == set(expected)
+            n_edges += len(expected)
             for ends, weight in expected.items():
-                assert got[ends] == pytest.approx(weight, rel=1e-5, abs=1e-9)
+                assert got[ends] == pytest.approx(weight, rel=1e-6, abs=1e-9)
+    assert n_edges > 60
 
 
 def test_blocks_and_thresholds(example_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = Rules(1e-3, 32, 1)
-    whole = pl.concat(circuit_edges(example_scene, kept(), rules))
+    whole = pl.concat(circuit_edges(example_scene, kept(example_scene), rules))
     assert (whole["weight"].abs() > 1e-3).all()
     assert whole["share_above"].is_between(0, 1).all()
     assert (whole["low"] <= whole["high"]).all()
     monkeypatch.setattr(subject, "BLOCK", 8)
-    parts = pl.concat(circuit_edges(example_scene, kept(), rules))
+    parts = pl.concat(circuit_edges(example_scene, kept(example_scene), rules))
     ends = [c for c in whole.columns if c.startswith(("up_", "down_"))]
     assert parts.select(ends).sort(ends).equals(whole.select(ends).sort(ends))
     for column in ("weight", "low", "high"):
@@ -173,17 +176,17 @@ def test_a_site_is_encoded_once_and_in_full_only_for_its_error(
 
     monkeypatch.setattr(states, "encode", counting)
     monkeypatch.setattr(edges, "encode_some", counting_some)
-    list(circuit_edges(example_scene, kept(), Rules(0.0, 0, 0)))
+    list(circuit_edges(example_scene, kept(example_scene), RULES))
     runs = 1 if example_scene.states["embed"].patch is None else 2
     tokens = runs * int(example_scene.counted.sum())
     assert encoded == {
-        (id(example_scene.dictionaries[site]), -1 in features): tokens
-        for site, features in NODES.items()
+        (id(dictionary), site in WITH_ERROR): tokens
+        for site, dictionary in example_scene.dictionaries.items()
     }
 
 
 def test_edges_into_the_metric_are_the_effects_of_the_last_stream(example_scene: Scene) -> None:
-    edges = pl.concat(circuit_edges(example_scene, kept(), Rules(0.0, 0, 0)))
+    edges = pl.concat(circuit_edges(example_scene, kept(example_scene), RULES))
     into = edges.filter(pl.col("down_site") == "y")
     assert into["up_site"].unique().to_list() == ["resid_1"]
     assert into["down_feature"].to_list() == [0] * len(into)
@@ -191,18 +194,16 @@ def test_edges_into_the_metric_are_the_effects_of_the_last_stream(example_scene:
 
 
 def test_sites_without_kept_nodes_take_no_part(example_scene: Scene) -> None:
-    nodes = kept().filter(pl.col("site").is_in(["embed", "resid_0"]))
-    edges = pl.concat(circuit_edges(example_scene, nodes, Rules(0.0, 0, 0)))
+    nodes = kept(example_scene).filter(pl.col("site").is_in(["embed", "resid_0"]))
+    edges = pl.concat(circuit_edges(example_scene, nodes, RULES))
     assert set(edges.select("up_site", "down_site").unique().rows()) == {("embed", "resid_0")}
 
 
 def test_a_bfloat16_model_serves_float32_dictionaries(tiny_llama: LanguageModel) -> None:
     model = wrap(copy.deepcopy(tiny_llama.hf).bfloat16(), tiny_llama.tokenizer)
-    kinds = spliced.random_dictionaries(model)
     dictionaries = {
-        site: replace(d, **{n: getattr(d, n).float() for n in ("W_enc", "b_enc", "W_dec", "b_dec")})
-        for site, d in kinds.items()
-        if isinstance(d, SparseDictionary)
+        site: spliced.converted(d, torch.float32)
+        for site, d in spliced.random_dictionaries(model).items()
     }
     examples = make(CLEAN, PATCH)
     spec = NodeEffectsSpec(steps=2)
@@ -210,6 +211,6 @@ def test_a_bfloat16_model_serves_float32_dictionaries(tiny_llama: LanguageModel)
     assert all(a.nodes.effect.dtype == torch.float32 for a in found)
     gradients = {a.site: a.gradient for a in found}
     made = scene(model, dictionaries, examples, gradients, 64)
-    edges = pl.concat(circuit_edges(made, kept(), Rules(0.0, 4, 0)))
+    edges = pl.concat(circuit_edges(made, kept(made), Rules(0.0, 4, 0)))
     assert edges["weight"].is_finite().all()
     assert edges["up_site"].n_unique() == 7

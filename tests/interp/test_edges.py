@@ -19,38 +19,42 @@ from dagster_project.interp.edges import (
     upstream,
     weights,
 )
-from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import attribute
 from dagster_project.interp.sites import site_names
 from dagster_project.interp.states import SiteState
 from dagster_project.studies.study import NodeEffectsSpec
 from tests.interp import spliced
-from tests.interp.spliced import CLEAN, PATCH, make
-
-N_FEATURES = 24
 
 
 class Case:
     """States and gradients of a model's examples."""
 
-    def __init__(self, model: LanguageModel, examples: Examples) -> None:
-        self.model, self.examples = model, examples
-        self.dictionaries = spliced.random_dictionaries(model, N_FEATURES)
+    def __init__(self, model: LanguageModel, given: spliced.Case) -> None:
+        self.model, (self.examples, self.bos_id) = model, given
+        self.dictionaries = spliced.random_dictionaries(model)
         names = site_names(model.n_layers)
-        self.clean = spliced.states(model, examples.clean.ids, names)
-        patch = spliced.patch_states(model, examples, names)
-        self.counted = examples.counted() & examples.changed
-        self.states = {
-            a.site: SiteState(self.clean[a.site], patch.get(a.site), a.gradient)
-            for a in attribute(model, self.dictionaries, examples, NodeEffectsSpec(steps=2), 64)
-        }
+        self.clean = spliced.states(model, self.examples.clean.ids, names)
+        patch = spliced.patch_states(model, self.examples, names)
+        self.counted = self.examples.counted(self.bos_id) & self.examples.changed
+        self.states, self.nodes = {}, {}
+        spec, bos_id = NodeEffectsSpec(steps=2), self.bos_id
+        for a in attribute(model, self.dictionaries, self.examples, spec, 1000, bos_id):
+            gradient = torch.zeros_like(a.gradient)
+            gradient[a.examples] = a.gradient
+            self.states[a.site] = SiteState(self.clean[a.site], patch.get(a.site), gradient)
+            self.nodes[a.site] = a.nodes._replace(example=a.examples[a.nodes.example])
 
     def terms(self, site: str) -> Terms:
         """All features and the error of a site, at every counted token."""
-        every = torch.arange(N_FEATURES)
         dictionary, state = self.dictionaries[site], self.states[site]
+        every = torch.arange(dictionary.n_features)
         return terms(dictionary, state, self.counted, every, self.counted)
+
+    def busiest(self, site: str, n: int = 3) -> list[int]:
+        """The features active at most tokens, and the error."""
+        often = (self.terms(site).on & self.counted[..., None]).sum((0, 1))
+        return [*often.topk(n).indices.tolist(), -1]
 
     def targets(self, site: str, features: list[int]) -> Targets:
         """Every counted token of these features, where an edge into them exists."""
@@ -61,10 +65,10 @@ class Case:
 
     def raw(self, up: str, site: str, targets: Targets, batch_tokens: int = 64) -> Tensor:
         """Edges [target, position, F + 1] from all features and the error of a site."""
-        above, here = self.terms(up), self.terms(site)
-        raw = torch.zeros(len(targets.pos), *self.counted.shape[1:], N_FEATURES + 1).double()
+        above, here, width = self.terms(up), self.terms(site), self.dictionaries[up].n_features
+        raw = torch.zeros(len(targets.pos), *self.counted.shape[1:], width + 1).double()
         for pulled in pull_back(
-            self.model, site, self.clean, here, targets, batch_tokens, n_columns=N_FEATURES
+            self.model, site, self.clean, here, targets, batch_tokens, n_columns=width
         ):
             value = weights(above, pulled)
             raw[pulled.row[:, None, None], pulled.pos[:, :, None], above.feature] = value
@@ -73,8 +77,7 @@ class Case:
 
 @pytest.fixture(scope="module", params=["pair", "log_prob"])
 def case(any_model: LanguageModel, request: pytest.FixtureRequest) -> Case:
-    examples = make(CLEAN, PATCH if request.param == "pair" else None)
-    return Case(spliced.in_float64(any_model), examples)
+    return Case(spliced.in_float64(any_model), spliced.case_of(request.param))
 
 
 def test_upstream_sites() -> None:
@@ -88,25 +91,34 @@ def test_upstream_sites() -> None:
 
 @pytest.mark.parametrize("site", ["attn_0", "mlp_0", "resid_0", "attn_1", "mlp_1", "resid_1"])
 def test_edges_are_those_with_the_dictionaries_in_the_graph(case: Case, site: str) -> None:
-    targets = case.targets(site, [2, 7, 11, -1])
-    assert len(targets.pos) > 3
+    features = case.busiest(site)
+    targets = case.targets(site, features)
+    nodes: list[tuple[int | None, int]] = [
+        (pos, i) for i in features for pos in range(case.counted.shape[1])
+    ]
+    row = {node: i for i, node in enumerate(nodes)}
+    rows = [row[pos, i] for pos, i in zip(*map(Tensor.tolist, targets[1:]), strict=True)]
     for up in upstream(site, 2, parallel=case.model.parallel):
         raw = case.raw(up, site, targets)
-        assert raw.any()
         expected = spliced.edges(
             case.model,
             case.dictionaries,
             case.examples,
             (up, site),
             case.states[site].gradient,
-            list(zip(*(column.tolist() for column in targets), strict=True)),
+            nodes,
+            case.bos_id,
         )
-        torch.testing.assert_close(raw, expected, rtol=1e-8, atol=1e-11)
+        assert raw[..., :-1].any()
+        assert raw[..., -1].any()
+        torch.testing.assert_close(raw, expected[rows, targets.example], rtol=1e-8, atol=1e-11)
+        expected[rows, targets.example] = 0  # there are no edges into other nodes
+        assert not expected.any()
 
 
 @pytest.mark.parametrize("site", ["attn_1", "mlp_1", "resid_1"])
 def test_blocks_change_nothing(case: Case, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    targets = case.targets(site, [2, 7, -1])
+    targets = case.targets(site, case.busiest(site))
     whole = case.raw("resid_0", site, targets, 1000)
     monkeypatch.setattr(edges, "BLOCK", 200)
     parts = case.raw("resid_0", site, targets, 1)
@@ -114,34 +126,13 @@ def test_blocks_change_nothing(case: Case, site: str, monkeypatch: pytest.Monkey
 
 
 def test_edges_into_the_metric_are_node_effects(case: Case) -> None:
-    dictionaries, last = case.dictionaries, "resid_1"
-    spec = NodeEffectsSpec(steps=2)
-    *_, found = attribute(case.model, dictionaries, case.examples, spec, 64)
-    assert found.site == last
-    from_last = case.terms(last)
-    value = weights(from_last, at_metric(from_last.gradient))
-    dense = torch.zeros(2, 5, N_FEATURES + 1).double()
-    dense[..., from_last.feature] = value
-    expected = torch.zeros_like(dense)
-    nodes = found.nodes
+    last = case.terms("resid_1")
+    value = weights(last, at_metric(last.gradient))
+    dense = torch.zeros_like(value)
+    dense[..., last.feature] = value
+    expected, nodes = torch.zeros_like(value), case.nodes["resid_1"]
     expected[nodes.example, nodes.pos, nodes.feature] = nodes.effect
     torch.testing.assert_close(dense, expected, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("site", ["resid_0", "attn_1", "mlp_1"])
-def test_terms_are_the_same_for_some_features_without_the_error(case: Case, site: str) -> None:
-    whole, some = case.terms(site), torch.tensor([2, 7, 11, 20])
-    dictionary, state = case.dictionaries[site], case.states[site]
-    part = terms(dictionary, state, case.counted, some, torch.zeros_like(case.counted))
-    assert torch.equal(part.on, whole.on[..., some])
-    torch.testing.assert_close(part.features, whole.features[..., some], rtol=1e-12, atol=1e-12)
-    assert not part.error.any()
-    token = case.counted.nonzero()[0]
-    nothing = terms(
-        dictionary, state, torch.zeros_like(case.counted), some, part.on[..., 0] & False
-    )
-    assert not nothing.features[*token].any()
-    assert part.features.any()
 
 
 def test_inactive_features_are_no_targets_but_errors_and_neurons_are() -> None:
@@ -188,5 +179,5 @@ def _one_token(dictionary: Dictionary) -> Terms:
 
 
 def test_no_targets_give_no_rows(case: Case) -> None:
-    targets = case.targets("attn_0", [2]).take(torch.zeros(0, dtype=torch.int64))
+    targets = case.targets("attn_0", [-1]).take(torch.zeros(0, dtype=torch.int64))
     assert case.raw("embed", "attn_0", targets).shape[0] == 0

@@ -88,11 +88,15 @@ def test_the_grid_and_its_invariants(any_model: LanguageModel, per_position: boo
         whole = rows.filter(unit=unit, selection="top_n", value=n_nodes)
         kept = whole.filter(pl.col("errors") != "remove", pl.col("faithfulness").is_not_null())
         assert len(whole) == 6
+        assert len(kept)
         assert _largest(kept["faithfulness"] - 1) < 1e-3
         assert _largest(kept["completeness"]) < 1e-3
         assert (whole.filter(errors="default")["n_nodes"] == n_nodes).all()
     empty = rows.filter(value=0)
     assert _largest(empty["f_circuit"] - empty["f_empty"]) < 1e-4
+    scored = empty["faithfulness"].drop_nulls()
+    assert len(scored)
+    assert _largest(scored) < 1e-3
     by_circuit = empty.filter(errors="default")
     assert _largest(by_circuit["f_complement"] - by_circuit["f_model"]) < 1e-4
 

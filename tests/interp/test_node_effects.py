@@ -9,9 +9,9 @@ from torch import Tensor
 from dagster_project.interp import states
 from dagster_project.interp.dictionary import IdentityDictionary
 from dagster_project.interp.exact import exact
-from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import Attribution, Nodes, attribute
+from dagster_project.interp.sparse_features import DENSE
 from dagster_project.studies.study import NodeEffectsSpec
 from tests.interp import spliced
 from tests.interp.spliced import CLEAN, PATCH, make
@@ -22,21 +22,24 @@ def double(any_model: LanguageModel) -> LanguageModel:
     return spliced.in_float64(any_model)
 
 
-def dense(nodes: Nodes, n_features: int, shape: tuple[int, int]) -> Tensor:
+def dense(nodes: Nodes, like: Tensor) -> Tensor:
     """[example, position, feature + 1]; the last column is the error node."""
-    found = torch.zeros(*shape, n_features + 1, dtype=nodes.effect.dtype)
+    found = torch.zeros_like(like)
     found[nodes.example, nodes.pos, nodes.feature] = nodes.effect  # −1 is the last column
     return found
 
 
 def run(
-    model: LanguageModel, examples: Examples, spec: NodeEffectsSpec, batch_tokens: int = 8192
+    model: LanguageModel, case: spliced.Case, spec: NodeEffectsSpec, batch_tokens: int = 8192
 ) -> dict[str, Attribution]:
-    dictionaries = spliced.random_dictionaries(model)
-    return {a.site: a for a in attribute(model, dictionaries, examples, spec, batch_tokens)}
+    """In one batch: the examples then go from short to long."""
+    found = attribute(
+        model, spliced.random_dictionaries(model), case.examples, spec, batch_tokens, case.bos_id
+    )
+    return {a.site: a for a in found}
 
 
-@pytest.mark.parametrize("case", ["pair", "log_prob", "logit"])
+@pytest.mark.parametrize("name", spliced.CASES)
 @pytest.mark.parametrize(
     ("spec", "alphas"),
     [
@@ -47,50 +50,59 @@ def run(
     ids=["attrib", "midpoint", "left"],
 )
 def test_effects_are_those_with_the_dictionary_in_the_graph(
-    double: LanguageModel, case: str, spec: NodeEffectsSpec, alphas: list[float]
+    double: LanguageModel, name: str, spec: NodeEffectsSpec, alphas: list[float]
 ) -> None:
-    examples = make(CLEAN, PATCH if case == "pair" else None, case)
+    case = spliced.case_of(name)
     dictionaries = spliced.random_dictionaries(double)
-    for site, found in run(double, examples, spec).items():
-        f, e, gradient = spliced.effects(double, dictionaries[site], examples, site, alphas)
-        got = dense(found.nodes, 24, (2, 5))
-        torch.testing.assert_close(got[..., :-1], f, rtol=1e-8, atol=1e-10)
-        torch.testing.assert_close(got[..., -1], e, rtol=1e-8, atol=1e-10)
-        here = found.counted
+    for site, found in run(double, case, spec).items():
+        effects, gradient = (
+            part[found.examples]
+            for part in spliced.effects(
+                double, dictionaries[site], case.examples, site, alphas, case.bos_id
+            )
+        )
+        got, here = dense(found.nodes, effects), found.counted
+        torch.testing.assert_close(got, effects, rtol=1e-8, atol=1e-10)
         torch.testing.assert_close(found.gradient[here], gradient[here], rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(found.total, got.sum((1, 2)), rtol=1e-8, atol=1e-10)
+        assert effects[..., :-1].any()
+        assert not (found.nodes.feature == spliced.DEAD).any()
 
 
-def test_total_and_true_change_are_sums_and_a_patched_site(double: LanguageModel) -> None:
-    examples = make(CLEAN, PATCH)
-    plain = spliced.metric(double, examples, {})
-    for site, found in run(double, examples, NodeEffectsSpec(steps=2)).items():
-        assert examples.patch is not None
-        patch = spliced.states(double, examples.patch.ids, [site])[site]
-        patched = spliced.metric(double, examples, {site: spliced.put(patch)})
-        torch.testing.assert_close(found.true_change, patched - plain, rtol=1e-8, atol=1e-10)
-        expected = dense(found.nodes, 24, (2, 5)).sum((1, 2))
-        torch.testing.assert_close(found.total, expected, rtol=1e-8, atol=1e-10)
+@pytest.mark.parametrize("name", spliced.CASES)
+def test_the_true_change_is_that_of_a_patched_site(double: LanguageModel, name: str) -> None:
+    case = spliced.case_of(name)
+    plain = spliced.metric(double, case.examples, {})
+    for site, found in run(double, case, NodeEffectsSpec(steps=2)).items():
+        dictionary = spliced.random_dictionaries(double)[site]
+        at = spliced.ends(double, dictionary, case.examples, site, case.bos_id)
+        patch = dictionary.decode(at.f + at.df) + at.e + at.de
+        patched = spliced.metric(double, case.examples, {site: spliced.put(patch)})
+        change = (patched - plain)[found.examples]
+        torch.testing.assert_close(found.true_change, change, rtol=1e-8, atol=1e-10)
 
 
-def test_effects_add_up_to_the_true_change_as_steps_grow(double: LanguageModel) -> None:
-    def residual(steps: int) -> float:
-        found = run(double, make(CLEAN, PATCH), NodeEffectsSpec(steps=steps), 512)
-        return max(float((a.total - a.true_change).abs().max()) for a in found.values())
-
-    few, many = residual(4), residual(64)
-    assert many < 1e-3
-    assert many < few / 20  # midpoint: the error falls with the square of the steps
+def test_features_are_both_many_and_few(tiny_llama: LanguageModel) -> None:
+    """Products are dense at some sites and with active features alone at others."""
+    model, case = spliced.in_float64(tiny_llama), spliced.case_of("pair")
+    few = {}
+    for site, dictionary in spliced.random_dictionaries(model).items():
+        at = spliced.ends(model, dictionary, case.examples, site, None)
+        active = (at.f != 0) | (at.f + at.df != 0)
+        few[site] = float(active.double().mean()) < 1 / DENSE
+    assert few == {site: spliced.SHAPES[i][0] == "topk" for i, site in enumerate(few)}
 
 
 def test_exact_effects_are_those_of_one_patched_node(tiny_neox: LanguageModel) -> None:
     model, site = spliced.in_float64(tiny_neox), "attn_1"
     dictionary, examples = spliced.random_dictionaries(model)[site], make(CLEAN, PATCH)
-    got = dense(exact(model, dictionary, examples, site, 32), 24, (2, 5))
+    shape = torch.zeros(2, 5, dictionary.n_features + 1, dtype=torch.float64)
+    got = dense(exact(model, dictionary, examples, site, 32), shape)
     assert examples.patch is not None
     x_c, x_p = (
         spliced.states(model, b.ids, [site])[site] for b in (examples.clean, examples.patch)
     )
-    (f_c, e_c), (f_p, e_p) = (spliced.decompose(dictionary, x, x) for x in (x_c, x_p))
+    (f_c, e_c), (f_p, e_p) = (spliced.decompose(dictionary, x) for x in (x_c, x_p))
     plain = spliced.metric(model, examples, {})
     for b, s, i in [(0, 1, 3), (0, 4, 7), (1, 2, 0), (1, 3, 23), (0, 3, -1), (1, 4, -1)]:
         f, e = f_c.clone(), e_c.clone()
@@ -102,69 +114,20 @@ def test_exact_effects_are_those_of_one_patched_node(tiny_neox: LanguageModel) -
         torch.testing.assert_close(got[b, s, i], (value - plain)[b], rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("patched", [True, False])
-def test_unequal_lengths_give_what_each_example_gives_alone(
-    double: LanguageModel, patched: bool
-) -> None:
-    clean = [[5, 17, 30, 41, 8], [9, 60, 22], [3, 4, 50, 6]]
-    patch = [[5, 19, 30, 41, 8], [9, 61, 22], [30, 4, 50, 6]] if patched else None
-    together = run(double, make(clean, patch), NodeEffectsSpec(steps=2))
-    examples = make(clean, patch)
-    for i in range(3):
-        alone = run(double, examples.rows(i, i + 1), NodeEffectsSpec(steps=2))
-        for site, found in together.items():
-            nodes = found.nodes
-            here = found.examples[nodes.example] == i
-            own = Nodes(*(column[here] for column in nodes))._replace(
-                example=torch.zeros(int(here.sum()), dtype=torch.int64)
-            )
-            shape = (1, len(clean[i]))
-            torch.testing.assert_close(
-                dense(own, 24, shape), dense(alone[site].nodes, 24, shape), rtol=1e-8, atol=1e-10
-            )
-
-
 def test_portions_and_blocks_change_nothing(
     tiny_neox_sequential: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = spliced.in_float64(tiny_neox_sequential)
-    examples, spec = make(CLEAN, None), NodeEffectsSpec(steps=5)
-    whole = run(model, examples, spec, 1000)
+    case, spec = spliced.case_of("logit"), NodeEffectsSpec(steps=5)
+    whole = run(model, case, spec, 1000)
     monkeypatch.setattr(states, "BLOCK", 60)
-    parts = [*attribute(model, spliced.random_dictionaries(model), examples, spec, 5)]
+    dictionaries = spliced.random_dictionaries(model)
+    parts = [*attribute(model, dictionaries, case.examples, spec, 5)]
     assert [a.examples.tolist() for a in parts if a.site == "embed"] == [[0], [1]]
     for a in parts:
-        expected = dense(whole[a.site].nodes, 24, (2, 5))[a.examples[0]]
-        torch.testing.assert_close(dense(a.nodes, 24, (1, 5))[0], expected, rtol=1e-9, atol=1e-12)
-
-
-def test_a_permutation_of_features_permutes_effects(tiny_llama: LanguageModel) -> None:
-    model, examples = spliced.in_float64(tiny_llama), make(CLEAN, PATCH)
-    order = torch.randperm(24, generator=torch.Generator().manual_seed(3))
-    plain = spliced.random_dictionaries(model)
-    other = {site: spliced.permuted(d, order) for site, d in plain.items()}
-    spec = NodeEffectsSpec(steps=2)
-    for a, b in zip(
-        attribute(model, plain, examples, spec, 64),
-        attribute(model, other, examples, spec, 64),
-        strict=True,
-    ):
-        columns = torch.cat([order, torch.tensor([24])])
-        expected = dense(a.nodes, 24, (2, 5))[..., columns]
-        torch.testing.assert_close(dense(b.nodes, 24, (2, 5)), expected, rtol=1e-9, atol=1e-12)
-
-
-def test_bos_keeps_its_clean_state(tiny_llama: LanguageModel) -> None:
-    model = spliced.in_float64(tiny_llama)
-    examples = make([[1, 17, 30], [1, 60, 22]], None)
-    dictionaries = spliced.random_dictionaries(model)
-    plain = spliced.metric(model, examples, {})
-    for a in attribute(model, dictionaries, examples, NodeEffectsSpec(), 8192, bos_id=1):
-        assert not (a.nodes.pos == 0).any()
-        clean = spliced.states(model, examples.clean.ids, [a.site])[a.site]
-        end = torch.where(a.counted[..., None], dictionaries[a.site].bias, clean)
-        value = spliced.metric(model, examples, {a.site: spliced.put(end)})
-        torch.testing.assert_close(a.true_change, value - plain, rtol=1e-8, atol=1e-10)
+        like = torch.zeros(2, 5, dictionaries[a.site].n_features + 1).double()
+        expected = dense(whole[a.site].nodes, like)[a.examples[0]]
+        torch.testing.assert_close(dense(a.nodes, like[:1])[0], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_identity_has_no_error_nodes_and_the_same_total(tiny_neox: LanguageModel) -> None:

@@ -75,7 +75,7 @@ def test_effects_are_those_with_the_dictionary_in_the_graph(any_model: LanguageM
         effect, size = torch.zeros(25, dtype=torch.float64), torch.zeros(25, dtype=torch.float64)
         for ids in TEXTS:
             x = spliced.states(model, torch.tensor([ids]), [site])[site]
-            f, e = (v.requires_grad_(True) for v in spliced.decompose(dictionary, x, x))
+            f, e = (v.requires_grad_(True) for v in spliced.decompose(dictionary, x))
             value = logit(model, ids, probe, {site: spliced.put(dictionary.decode(f) + e)})
             grads = torch.autograd.grad(value, [f, e])
             terms = torch.cat([(grads[1] * e).sum(-1, keepdim=True), grads[0] * f], -1)[0]

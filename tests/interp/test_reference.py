@@ -1,4 +1,4 @@
-"""Node effects and edges against the reference numbers of a random GPT-NeoX (float32).
+"""Node effects, edges and what thresholds select: the reference numbers of a random GPT-NeoX.
 
 Targets of the reference's edges were selected per example and position: nodes whose integrated
 gradients effect exceeds the threshold there.
@@ -7,7 +7,7 @@ gradients effect exceeds the threshold there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.aggregation import aggregate, per_example
-from dagster_project.interp.circuits import total_effect
+from dagster_project.interp.circuits import select_nodes, total_effect
 from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.dictionary_files import load_sites
 from dagster_project.interp.edges import (
@@ -36,7 +36,7 @@ from dagster_project.interp.exact import exact
 from dagster_project.interp.examples import Examples, examples_from
 from dagster_project.interp.model import LanguageModel, load_model
 from dagster_project.interp.node_effects import Attribution, Nodes, attribute
-from dagster_project.interp.sites import activations, site_names
+from dagster_project.interp.sites import activations, last_hidden, site_names
 from dagster_project.interp.states import SiteState, patch_states
 from dagster_project.studies.study import Aggregation, NodeEffectsSpec
 
@@ -47,6 +47,7 @@ EFFECTS, AGGREGATED, RAW = 1e-6, 5e-7, 2e-6
 N_FEATURES, SHAPE = 256, (8, 6)
 METRICS = ("pair", "nopair_logit", "nopair_logprob")
 SITES = site_names(3)
+EDGE_THRESHOLDS = 0.005, 0.02
 
 
 class Reference(NamedTuple):
@@ -55,6 +56,8 @@ class Reference(NamedTuple):
     pairs: pl.DataFrame
     expected: Mapping[str, Array]
     thresholds: Mapping[str, float]  # metric -> of the targets of edges
+    eval_threshold: float  # of aggregated nodes
+    counts: Mapping[str, list[int]]  # metric/site -> features and errors above the threshold
 
     def examples(self, metric: str) -> Examples:
         if metric == "pair":
@@ -76,16 +79,32 @@ def reference(shared: Path) -> Reference:
     with np.load(root / "expected.npz") as file:
         expected = {name: file[name] for name in file.files}
     about = json.loads((root / "expected.json").read_text())
-    dictionaries = load_sites(root / "saes", SITES, model.d_model)
-    pairs = pl.read_ndjson(root / "pairs.jsonl")
-    return Reference(model, dictionaries, pairs, expected, about["node_threshold"])
+    return Reference(
+        model,
+        load_sites(root / "saes", SITES, model.d_model),
+        pl.read_ndjson(root / "pairs.jsonl"),
+        expected,
+        about["node_threshold"],
+        about["eval_threshold"],
+        about["counts"],
+    )
 
 
 def close(got: Tensor, expected: Array, rounding: float) -> None:
-    """Within 1e-4 of the array's largest value, or three times the rounding."""
+    """Within 1e-5 of the array's largest value, or three times the rounding."""
     assert got.shape == expected.shape
     largest = float(np.abs(expected).max(initial=0.0))
-    assert np.abs(got.numpy() - expected).max(initial=0.0) <= max(1e-4 * largest, 3 * rounding)
+    assert np.abs(got.numpy() - expected).max(initial=0.0) <= max(1e-5 * largest, 3 * rounding)
+
+
+def same_selection(got: Tensor, expected: Array, threshold: float, rounding: float) -> int:
+    """How many are above the threshold: the same ones, but for those (hardly any) that rounding
+    could put on either side."""
+    size = np.abs(expected)
+    sure = np.abs(size - threshold) > 3 * rounding
+    assert (~sure).sum() <= 1
+    assert ((got.abs().numpy() > threshold) == (size > threshold))[sure].all()
+    return int((size > threshold).sum())
 
 
 def dense(nodes: Nodes) -> Tensor:
@@ -95,10 +114,24 @@ def dense(nodes: Nodes) -> Tensor:
     return found
 
 
+def with_error(expected: Mapping[str, Array], name: str, site: str) -> Array:
+    """[.., feature + 1] the features' numbers and, last, the error's."""
+    features, error = (expected[f"{name}_{part}/{site}"] for part in ("act", "resc"))
+    return np.concatenate([features, error.reshape(*features.shape[:-1], 1)], axis=-1)
+
+
 def sparse(expected: Mapping[str, Array], key: str, shape: tuple[int, ...]) -> Array:
     found = np.zeros(shape, dtype=np.float32)
     found[tuple(expected[f"{key}:idx"].astype(int).T)] = expected[f"{key}:val"]
     return found
+
+
+def test_the_model(reference: Reference) -> None:
+    examples = reference.examples("pair")
+    assert examples.patch is not None
+    for name, batch in (("clean", examples.clean), ("patch", examples.patch)):
+        logits = reference.model.logits(last_hidden(reference.model, batch))
+        close(logits, reference.expected[f"logits_{name}_last"], EFFECTS)
 
 
 @pytest.mark.parametrize("method", ["attrib", "ig"])
@@ -110,10 +143,23 @@ def test_node_effects(reference: Reference, metric: str, method: str) -> None:
         close(got[..., -1:], reference.expected[f"{key}/effect_resc/{site}"], EFFECTS)
 
 
+@pytest.mark.parametrize("metric", ["pair", "nopair_logit"])
+def test_nodes_above_the_threshold_of_each_example(reference: Reference, metric: str) -> None:
+    for site, found in reference.attribute(metric, "ig").items():
+        expected = with_error(reference.expected, f"{metric}/ig/effect", site)
+        n_nodes = same_selection(
+            dense(found.nodes), expected, reference.thresholds[metric], EFFECTS
+        )
+        assert n_nodes == sum(reference.counts[f"{metric}/{site}"])
+
+
 def test_total_effect(reference: Reference) -> None:
+    """Patching the last stream patches all that the metric reads."""
     got = total_effect(reference.model, reference.examples("pair"), 256)
-    expected = reference.expected["pair/ig/total_effect"].mean()
-    assert got == pytest.approx(float(expected), abs=3 * EFFECTS)
+    for method in ("attrib", "ig"):
+        expected = reference.expected[f"pair/{method}/total_effect"]
+        assert got == pytest.approx(float(expected.mean()), abs=3 * EFFECTS)
+        close(reference.attribute("pair", method)[SITES[-1]].true_change, expected, EFFECTS)
 
 
 @pytest.mark.parametrize("metric", ["pair", "nopair_logit"])
@@ -125,60 +171,75 @@ def test_exact_effects(reference: Reference, metric: str, site: str) -> None:
     close(got[..., -1], reference.expected[f"exact/{metric}/effect_resc/{site}"], EFFECTS)
 
 
-@pytest.mark.parametrize("aggregation", ["sum", "none"])
-@pytest.mark.parametrize("metric", ["pair", "nopair_logit"])
+@pytest.mark.parametrize(
+    ("metric", "aggregation"), [("pair", "sum"), ("pair", "none"), ("nopair_logit", "sum")]
+)
 def test_aggregated_nodes(reference: Reference, metric: str, aggregation: Aggregation) -> None:
+    threshold, n_kept = reference.eval_threshold, 0
     for site, found in reference.attribute(metric, "ig").items():
-        key = f"{metric}/circuit_{aggregation}"
-        if f"{key}/node_act/{site}" not in reference.expected:
-            continue
-        table = aggregate(
-            per_example(found.nodes, found.examples, aggregation), SHAPE[0], 0.1, 0, 0
+        effects = per_example(found.nodes, found.examples, aggregation)
+        table = aggregate(effects, SHAPE[0], 0.1, 0, 0)
+        expected = with_error(reference.expected, f"{metric}/circuit_{aggregation}/node", site)
+        got, selected = (
+            _aggregated(t, aggregation) for t in (table, select_nodes(table, threshold))
         )
-        got = torch.zeros(SHAPE[1], N_FEATURES + 1)
-        pos = table["pos"].fill_null(0).cast(pl.Int64).to_torch()
-        got[pos, table["feature"].cast(pl.Int64).to_torch()] = table["effect"].to_torch()
-        got = got[0] if aggregation == "sum" else got
-        close(got[..., :-1], reference.expected[f"{key}/node_act/{site}"], AGGREGATED)
-        close(got[..., -1:], reference.expected[f"{key}/node_resc/{site}"], AGGREGATED)
+        close(got[..., :-1], expected[..., :-1], AGGREGATED)
+        close(got[..., -1:], expected[..., -1:], AGGREGATED)
+        n_kept += same_selection(selected, expected, threshold, AGGREGATED)
+    assert n_kept > 70
+
+
+def _aggregated(table: pl.DataFrame, aggregation: Aggregation) -> Tensor:
+    """[position, feature + 1] effects; summed: [feature + 1]."""
+    found = torch.zeros(SHAPE[1], N_FEATURES + 1)
+    pos = table["pos"].fill_null(0).cast(pl.Int64).to_torch()
+    found[pos, table["feature"].cast(pl.Int64).to_torch()] = table["effect"].to_torch()
+    return found[0] if aggregation == "sum" else found
+
+
+class RawEdges(NamedTuple):
+    """Edges from all nodes of one site into targets of another, or into the metric."""
+
+    up: str
+    down: str
+    targets: Targets
+    weight: Tensor  # [target, position, feature + 1]
 
 
 @pytest.mark.parametrize("metric", ["pair", "nopair_logit"])
 def test_edges(reference: Reference, metric: str) -> None:
+    compared = {
+        key for edges in _edges(reference, metric) for key in _compared(reference, metric, edges)
+    }
+    named = {key.split(":")[0] for key in reference.expected if key.startswith(f"{metric}/")}
+    assert compared == {key for key in named if "->" in key}
+
+
+def _edges(reference: Reference, metric: str) -> Iterator[RawEdges]:
     model, examples = reference.model, reference.examples(metric)
     clean = activations(model, examples.clean.ids, SITES)
     patch = patch_states(model, examples, SITES) or {}
     found = reference.attribute(metric, "ig")
     states = {s: SiteState(clean[s], patch.get(s), found[s].gradient) for s in SITES}
-    counted, compared = examples.counted() & examples.changed, 0
-    every = torch.arange(N_FEATURES)
+    counted, every = examples.counted() & examples.changed, torch.arange(N_FEATURES)
     ends = {
         site: terms(reference.dictionaries[site], states[site], counted, every, counted)
         for site in SITES
     }
     for down in [*SITES[1:], METRIC]:
-        targets = pulled = None
         if down == METRIC:
+            zero = torch.zeros(SHAPE[0], dtype=torch.int64)
+            targets = Targets(torch.arange(SHAPE[0]), zero, zero)
             pulled = [at_metric(states[SITES[-1]].gradient)]
         else:
-            here = ends[down]
-            targets = _targets(here, found[down].nodes, reference.thresholds[metric])
-            pulled = list(pull_back(model, down, clean, here, targets, 256, N_FEATURES))
+            targets = _targets(ends[down], found[down].nodes, reference.thresholds[metric])
+            pulled = [*pull_back(model, down, clean, ends[down], targets, 256, N_FEATURES)]
         for up in upstream(down, 3, parallel=True):
-            from_up = ends[up]
-            raw = torch.zeros(*SHAPE, N_FEATURES + 1, SHAPE[1], N_FEATURES + 1)
+            weight = torch.zeros(len(targets.pos), SHAPE[1], N_FEATURES + 1)
             for rows in pulled:
-                pos = feature = torch.zeros_like(rows.row)
-                if targets is not None:
-                    pos, feature = targets.pos[rows.row], targets.feature[rows.row]
-                at = (rows.example, pos, feature)
-                places = rows.pos[:, :, None]
-                raw[*(i[:, None, None] for i in at), places, from_up.feature] = weights(
-                    from_up, rows
-                )
-            compared += _compare(reference.expected, f"{metric}", f"{up}->{down}", raw)
-    named = {key.split(":")[0] for key in reference.expected if key.startswith(f"{metric}/")}
-    assert compared == sum("->" in key for key in named)
+                places = rows.row[:, None, None], rows.pos[:, :, None], ends[up].feature
+                weight[places] = weights(ends[up], rows)
+            yield RawEdges(up, down, targets, weight)
 
 
 def _targets(here: Terms, nodes: Nodes, threshold: float) -> Targets:
@@ -187,22 +248,37 @@ def _targets(here: Terms, nodes: Nodes, threshold: float) -> Targets:
     return found.take(active(here, found).nonzero()[:, 0])
 
 
-def _compare(expected: Mapping[str, Array], metric: str, edge: str, raw: Tensor) -> int:
-    """Number of arrays of this edge that were compared with [b, s_down, f_down, s_up, f_up]."""
-    into_metric = edge.endswith("y")
-    mean = raw.mean(0)
-    none, summed = (mean[0, 0], mean[0, 0].sum(0)) if into_metric else (mean, mean.sum((0, 2)))
-    compared = 0
-    for kind, got in (("sum", summed), ("none", none)):
-        key = f"{metric}/circuit_{kind}/edge/{edge}"
+def _compared(reference: Reference, metric: str, edges: RawEdges) -> Iterator[str]:
+    """The arrays of the reference that are of these edges, each compared."""
+    expected, name = reference.expected, f"{edges.up}->{edges.down}"
+    for kind in ("sum", "none"):
+        key = f"{metric}/circuit_{kind}/edge/{name}"
         if f"{key}:idx" in expected:
-            close(got, sparse(expected, key, tuple(got.shape)), AGGREGATED)
-            compared += 1
-    key = f"{metric}/jvp/{edge}"
+            got = _mean(edges, kind)
+            wanted = sparse(expected, key, tuple(got.shape))
+            close(got, wanted, AGGREGATED)
+            for threshold in EDGE_THRESHOLDS:
+                same_selection(got, wanted, threshold, AGGREGATED)
+            yield key
+    key = f"{metric}/jvp/{name}"
     if f"{key}:idx" in expected:
-        b, s_down, f_down, _, s_up, f_up = expected[f"{key}:idx"].astype(int).T
-        full = np.zeros(raw.shape, dtype=np.float32)
-        full[b, s_down, f_down, s_up, f_up] = expected[f"{key}:val"]
-        close(raw, full, RAW)
-        compared += 1
-    return compared
+        example, pos, feature, _, *source = expected[f"{key}:idx"].astype(int).T
+        targets = torch.stack(edges.targets).T.remainder(N_FEATURES + 1).tolist()
+        row = {tuple(target): i for i, target in enumerate(targets)}
+        wanted = np.zeros(edges.weight.shape, dtype=np.float32)
+        rows = [row[target] for target in zip(example, pos, feature, strict=True)]
+        wanted[rows, *source] = expected[f"{key}:val"]
+        close(edges.weight, wanted, RAW)
+        yield key
+
+
+def _mean(edges: RawEdges, kind: str) -> Tensor:
+    """Mean over examples [s_down, f_down, s_up, f_up]; sum: [f_down, f_up], over positions."""
+    weight, (_, pos, feature) = edges.weight / SHAPE[0], edges.targets
+    if edges.down == METRIC:
+        return weight.sum((0, 1)) if kind == "sum" else weight.sum(0)
+    if kind == "sum":
+        found = torch.zeros(N_FEATURES + 1, N_FEATURES + 1)
+        return found.index_put_((feature,), weight.sum(1), accumulate=True)
+    found = torch.zeros(SHAPE[1], N_FEATURES + 1, SHAPE[1], N_FEATURES + 1)
+    return found.index_put_((pos, feature), weight, accumulate=True)
