@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project.lake.catalog import connect, define_views, fetch, grain
+from dagster_project.lake.catalog import connect, define_views, fetch
+from dagster_project.lake.documentation import grain
 from dagster_project.lake.queries import SQL_FOLDER, in_order, read, shipped
 from dagster_project.lake.schemas import LOGGED, TABLES
 from dagster_project.lake.store import Lake, LakeError
@@ -281,7 +282,7 @@ def example(name: str, kind: str) -> str | None:
 
 def statements() -> Iterator[tuple[str, str]]:
     """Name and SQL of everything shipped, parameters filled in."""
-    for file in (*shipped("views").values(), *(file for _, file in in_order())):
+    for file in (*shipped("views").values(), *in_order()):
         needed = {p.name: example(p.name, p.type) for p in file.parameters if p.default is None}
         sql = file.filled(needed)
         yield file.name, sql if file.makes_a_table else f"select {sql} as value"
