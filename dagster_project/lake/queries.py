@@ -7,6 +7,9 @@ columns where they make a table. Macros and some queries have parameters besides
 `--   name type: what it is`, or `--   name type = default: …`. The SQL says `$name` for one, as a
 prepared statement does; in the catalog such a file is a macro. A file of one's own needs no header:
 a `$name` that it uses is a parameter of any type.
+
+Threads add in an order of chance, which shows in the last digits: queries round what they sum from
+many rows to nine decimals, so that the files of two runs are the same.
 """
 
 from __future__ import annotations
