@@ -51,7 +51,7 @@ def main() -> None:
         values = chosen(connection)
         found = [
             timed(connection, file, values, options.repeats)
-            for _, file in in_order()
+            for file in in_order()
             if file.makes_a_table or file.parameters
         ]
     table = Table("question", "rows", "wall ms", "cpu ms")

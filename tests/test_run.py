@@ -112,7 +112,7 @@ def test_every_shipped_question_has_an_answer(finished: Finished) -> None:
     """Values are taken from the study, so that each question is about something that is there."""
     with connect(finished.runner.lake) as connection:
         values = chosen(connection)
-        rows = {f.name: timed(connection, f, values, 1).rows for _, f in in_order()}
+        rows = {f.name: timed(connection, f, values, 1).rows for f in in_order()}
     assert {name for name, n in rows.items() if n == 0} <= SPARSE
 
 

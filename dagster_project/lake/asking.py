@@ -1,5 +1,5 @@
-"""What is asked at the command line, as one SQL text: a shipped question or macro with values for
-its parameters and conditions on its columns, or a file.
+"""What is asked at the command line, as one SQL text: a shipped question, macro or table with
+values for its parameters and conditions on its columns, or a file with values for its parameters.
 
 `loss_by_subset study=embedded` keeps the rows of a study, `loss_by_token easiest=true` gives a
 parameter; a name that is both is the parameter. `null` stands for null. Values become literals of
@@ -8,14 +8,15 @@ the type that is expected, so that nothing in them is SQL.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
+from dagster_project.lake import hints
 from dagster_project.lake.errors import LakeError
-from dagster_project.lake.queries import SqlFile, literal, read, shipped
+from dagster_project.lake.queries import SqlFile, askable, literal, read, shipped
 
 Values = dict[str, str | None]
 
@@ -23,13 +24,11 @@ Values = dict[str, str | None]
 def statement_of(connection: duckdb.DuckDBPyConnection, given: Sequence[str]) -> str:
     """The SQL of a file or of a shipped question, then `name=value`. Raises LakeError."""
     name, *arguments = given
-    file, is_shipped = _file(name)
-    values = _values(file, arguments)
-    parameters = {k: v for k, v in values.items() if k in {p.name for p in file.parameters}}
+    file = _file(name)
+    parameters, conditions = _values(file, arguments)
     _check_parameters(connection, file, parameters)
     sql = file.filled(parameters)
-    conditions = {k: v for k, v in values.items() if k not in parameters}
-    if not is_shipped:
+    if not file.kind:
         _refuse(file, conditions, ())
         return sql
     if not file.makes_a_table:
@@ -38,18 +37,35 @@ def statement_of(connection: duckdb.DuckDBPyConnection, given: Sequence[str]) ->
     return f"from (\n{sql}\n){_where(connection, file, sql, conditions)}"
 
 
-def _file(name: str) -> tuple[SqlFile, bool]:
-    """The file of a name, and whether it is shipped."""
-    known = shipped("queries") | shipped("macros")
+def why_no_rows(connection: duckdb.DuckDBPyConnection, given: Sequence[str]) -> list[str]:
+    """Of what was asked and has no rows: each value that is none of those there are, with these."""
+    file = _file(given[0])
+    parameters, conditions = _values(file, given[1:])
+    sql = file.filled(parameters)
+    study = parameters.get("study", conditions.get("study"))
+    lines = []
+    for name, value in (parameters | conditions).items():
+        known = hints.values_of_column(connection, sql, name) if name in conditions else set()
+        known = known or hints.values_of_parameter(connection, name, study)
+        if value is not None and known and value not in known:
+            lines.append(hints.none_of(name, value, known))
+    return lines
+
+
+def _file(name: str) -> SqlFile:
+    """What is shipped under a name, or the file."""
+    known = shipped("views") | askable()
     if (found := name.removeprefix("queries.")) in known:
-        return known[found], True
+        return known[found]
     if Path(name).is_file():
-        return read(Path(name)), False
-    text = f"{name}: neither a file nor a shipped question, which are: {', '.join(sorted(known))}"
-    raise LakeError(f"{text}{_nearest(name, known)}")
+        return replace(read(Path(name)), name=name)
+    listed = f"; questions and macros are: {', '.join(sorted(askable()))}"
+    hint = hints.did_you_mean(name, known) or listed
+    raise LakeError(f"{name}: no file, question, macro or table{hint}")
 
 
-def _values(file: SqlFile, arguments: Sequence[str]) -> Values:
+def _values(file: SqlFile, arguments: Sequence[str]) -> tuple[Values, Values]:
+    """What is given: for parameters, and of columns."""
     values: Values = {}
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -58,14 +74,15 @@ def _values(file: SqlFile, arguments: Sequence[str]) -> Values:
         if name in values:
             raise LakeError(f"{file.name}: {name} is given twice")
         values[name] = None if value == "null" else value
-    return values
+    parameters = {p.name: values[p.name] for p in file.parameters if p.name in values}
+    return parameters, {name: v for name, v in values.items() if name not in parameters}
 
 
 def _check_parameters(
     connection: duckdb.DuckDBPyConnection, file: SqlFile, given: Mapping[str, str | None]
 ) -> None:
     """Raises LakeError for what is missing and for a value that does not fit."""
-    lines = [f"  {p.name} ({p.type}): {p.doc}" for p in file.parameters]
+    lines = [f"  {p.name} ({p.type}): {p.doc}" for p in file.parameters if p.type]
     missing = [name for name in file.needed if name not in given]
     if missing:
         example = " ".join([file.name, *(f"{name}=…" for name in file.needed)])
@@ -110,10 +127,5 @@ def _refuse(file: SqlFile, unknown: Values, columns: Iterable[str]) -> None:
     known = [f"parameters: {', '.join(parameters)}"] if parameters else []
     known += [f"columns: {', '.join(columns)}"] if columns else []
     listed = "; ".join(known) or "it has none"
-    nearest = _nearest(name, [*parameters, *columns])
+    nearest = hints.did_you_mean(name, [*parameters, *columns])
     raise LakeError(f"{file.name}: no parameter or column {name!r} ({listed}){nearest}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"\nDid you mean {found[0]}?" if found else ""

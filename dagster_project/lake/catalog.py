@@ -4,9 +4,10 @@ Schema `stored` has one raw view a table over its Parquet files, typed and empty
 none; the main schema has `sql/views` on top and `sql/macros`, and schema `queries` the shipped
 questions: one view each, a table macro for one with parameters. Tables `lake_contract`,
 `lake_columns` and `lake_queries` say what the catalog was made for, what each column means and what
-can be asked. The views find new partitions and studies by themselves; a table's first partition,
-other SQL files or a moved lake need a new catalog, which `connect` publishes when it sees the
-difference: a few statements into a temporary file, then one rename. Paths are absolute.
+can be asked; comments on views, columns and macros say the same. The views find new partitions and
+studies by themselves; a table's first partition, other SQL files or a moved lake need a new
+catalog, which `connect` publishes when it sees the difference: a few statements into a temporary
+file, then one rename. Paths are absolute.
 
 `python -m dagster_project.lake.catalog [--root R]` publishes it anew: so is a moved lake mended.
 """
@@ -26,11 +27,12 @@ import duckdb
 import polars as pl
 
 from dagster_project.lake.columns import Table
+from dagster_project.lake.documentation import comments, describe
 from dagster_project.lake.errors import LakeError
 from dagster_project.lake.label_log import FILE as LOG_FILE
 from dagster_project.lake.label_log import FOLDER as LOG_FOLDER
 from dagster_project.lake.label_log import log_files
-from dagster_project.lake.queries import SqlFile, in_order, shipped
+from dagster_project.lake.queries import SqlFile, in_order, quoted, shipped
 from dagster_project.lake.schemas import CONTRACT_VERSION, LOGGED, TABLES
 from dagster_project.lake.store import Lake
 from dagster_project.lake.writer import (
@@ -47,6 +49,7 @@ CATALOG = "catalog.duckdb"
 STORAGE_VERSION = "v1.5.0"  # the oldest DuckDB that opens the file
 TRIES = 5  # readings before a failure counts
 PAUSE = 0.05  # seconds between them
+FILL = "`make demo` fills one, and `python -m dagster_project.run STUDY` with your study"
 MOVED = "If the lake was moved, publish its catalog again"
 
 
@@ -84,7 +87,7 @@ def define_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
     made = statements(lake)
     for statement in made:
         connection.execute(statement)
-    _describe(connection, lake, fingerprint(made))
+    describe(connection, str(lake.root), fingerprint(made))
 
 
 def published_for(lake: Lake) -> str:
@@ -99,7 +102,7 @@ def published_for(lake: Lake) -> str:
 
 def fingerprint(made: list[str]) -> str:
     """What a catalog consists of, as a short text to compare."""
-    stated = "\n".join([str(CONTRACT_VERSION), package_version(), *made])
+    stated = "\n".join([str(CONTRACT_VERSION), package_version(), *made, *comments()])
     return hashlib.sha256(stated.encode()).hexdigest()[:16]
 
 
@@ -110,15 +113,14 @@ def statements(lake: Lake) -> list[str]:
     # Those of the logs come first: others read them.
     ordered = sorted(shipped("views").values(), key=lambda view: view.name not in LOGGED)
     views = [f"create view {v.name} as {v.sql}" for v in ordered]
-    rest = [_creation(kind, file) for kind, file in in_order()]
+    rest = [_creation(file) for file in in_order()]
     return ["create schema stored", "create schema queries", *stored, *views, *rest]
 
 
-def _creation(kind: str, file: SqlFile) -> str:
-    name = f"queries.{file.name}" if kind == "queries" else file.name
-    if kind == "macros" or file.parameters:
-        return f"create macro {name}{file.macro()}"
-    return f"create view {name} as {file.sql}"
+def _creation(file: SqlFile) -> str:
+    if file.is_macro:
+        return f"create macro {file.called}{file.macro()}"
+    return f"create view {file.called} as {file.sql}"
 
 
 def stored_view(lake: Lake, table: Table) -> str:
@@ -130,7 +132,7 @@ def stored_view(lake: Lake, table: Table) -> str:
     pattern = "/".join([glob.escape(str(lake.root / table.name)), *_levels(table), FILE_NAME])
     hive = ", ".join(f"{key}: varchar" for key in table.path_keys)
     options = f"hive_partitioning = true, hive_types = {{{hive}}}, union_by_name = true"
-    return f"{empty} union all by name from read_parquet({_text(pattern)}, {options})"
+    return f"{empty} union all by name from read_parquet({quoted(pattern)}, {options})"
 
 
 def logged_view(lake: Lake) -> str:
@@ -140,14 +142,14 @@ def logged_view(lake: Lake) -> str:
     if not log_files(lake):
         return f"select null::varchar as study, {empty} where false"
     pattern = f"{glob.escape(str(lake.root / LOG_FOLDER))}/study=*/{LOG_FILE}"
-    columns = ", ".join(f"{_name(name)}: {_text(kind)}" for name, kind in types.items())
+    columns = ", ".join(f"{_name(name)}: {quoted(kind)}" for name, kind in types.items())
     options = (
         f"format = 'newline_delimited', ignore_errors = true, columns = {{{columns}}}, "
         "hive_partitioning = true, hive_types = {study: varchar}"
     )
     needed = ("site", "feature", "author", "time")
     known = " and ".join(f"{name} is not null" for name in needed)
-    lines = f"read_json({_text(pattern)}, {options})"
+    lines = f"read_json({quoted(pattern)}, {options})"
     return f"select study, {', '.join(types)} from {lines} where {known}"
 
 
@@ -156,7 +158,7 @@ def _attached(lake: Lake) -> duckdb.DuckDBPyConnection:
     predecessor open would get that one.)"""
     connection = duckdb.connect()
     try:
-        connection.execute(f"attach {_text(str(lake.root / CATALOG))} as catalog (read_only)")
+        connection.execute(f"attach {quoted(str(lake.root / CATALOG))} as catalog (read_only)")
         connection.execute("use catalog")
     except duckdb.Error:
         connection.close()
@@ -170,76 +172,18 @@ def _levels(table: Table) -> list[str]:
 
 def _build(lake: Lake, file: Path) -> None:
     with duckdb.connect() as connection:
-        attach = f"attach {_text(str(file))} as catalog (storage_version {_text(STORAGE_VERSION)})"
+        attach = (
+            f"attach {quoted(str(file))} as catalog (storage_version {quoted(STORAGE_VERSION)})"
+        )
         connection.execute(attach)
         connection.execute("use catalog")
         define_views(connection, lake)
+        connection.execute("begin")
+        for comment in comments():
+            connection.execute(comment)
+        connection.execute("commit")
         connection.execute("use memory")
         connection.execute("detach catalog")  # writes all of it into the file
-
-
-def _describe(connection: duckdb.DuckDBPyConnection, lake: Lake, made_for: str) -> None:
-    mend = "run python -m dagster_project.lake.catalog --root <the lake's new folder>"
-    contract = pl.DataFrame(
-        {
-            "contract_version": [CONTRACT_VERSION],
-            "package_version": [package_version()],
-            "root": [str(lake.root)],
-            "after_a_move": [mend],
-            "fingerprint": [made_for],
-        }
-    )
-    columns = pl.DataFrame(
-        [row for t in (*TABLES.values(), *LOGGED.values()) for row in _documentation(t)]
-    )
-    questions = pl.DataFrame([_question(kind, file) for kind, file in in_order()])
-    described = {"lake_contract": contract, "lake_columns": columns, "lake_queries": questions}
-    for name, frame in described.items():
-        connection.register("described", frame)
-        connection.execute(f"create table {name} as from described")
-        connection.unregister("described")
-
-
-def _question(kind: str, file: SqlFile) -> dict[str, str]:
-    parameters = [
-        f"{p.name} {p.type}" + (f" = {p.default}" if p.default else "") for p in file.parameters
-    ]
-    call = f"({', '.join(parameters)})" if kind == "macros" or parameters else ""
-    return {
-        "ask": f"queries.{file.name}{call}" if kind == "queries" else f"{file.name}{call}",
-        "answers": file.answers,
-        "parameters": "; ".join(f"{p.name}: {p.doc}" for p in file.parameters),
-        "grain": file.header.get("grain", "a value"),
-        "columns": file.header.get("columns", ""),
-    }
-
-
-def grain(table: Table) -> tuple[str, ...]:
-    """Columns that are unique to a row of the table (a shard adds nothing to a document)."""
-    return tuple(key for key in (*table.path_keys, *table.key) if key != "shard")
-
-
-def _documentation(table: Table) -> list[dict[str, str | bool]]:
-    path = {
-        "study": "Study that the row belongs to",
-        "shard": "Shard: row range of a source",
-        "task": "Task that the row belongs to",
-        "clustering": "Clustering that the row belongs to",
-    }
-    docs = {key: (path[key], "", False) for key in table.path_keys}
-    docs |= {c.name: (c.doc, c.unit, c.nullable) for c in table.columns}
-    return [
-        {
-            "table_name": table.name,
-            "column_name": name,
-            "type": table.sql_types[name],
-            "unit": unit,
-            "nullable": nullable,
-            "in_key": name in grain(table),
-            "doc": doc,
-        }
-        for name, (doc, unit, nullable) in docs.items()
-    ]
 
 
 def patiently(read: Callable[[], T]) -> T:
@@ -264,8 +208,17 @@ def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def existing(root: str) -> Lake:
+    """The lake in a folder. Raises LakeError where there is no such folder."""
+    lake = Lake(Path(root))
+    if not lake.root.is_dir():
+        raise LakeError(f"no lake at {lake.root}: {FILL}")
+    return lake
+
+
+def is_empty(lake: Lake) -> bool:
+    """No table has a partition."""
+    return not any(lake.files(table) for table in TABLES)
 
 
 def root_option(parser: argparse.ArgumentParser) -> None:
@@ -279,7 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Publish the catalog of a lake.")
     root_option(parser)
     try:
-        file = publish(Lake(Path(parser.parse_args().root)))
+        file = publish(existing(parser.parse_args().root))
     except (LakeError, duckdb.Error, OSError) as error:
         raise SystemExit(f"catalog: {error}") from error
     print(file)  # noqa: T201

@@ -3,68 +3,74 @@
     python -m dagster_project.lake.prompt [--root R] [NAME [name=value …] | FILE.sql | -c SQL]
                                           [--csv FILE | --json FILE | --parquet FILE]
 
-NAME is a shipped question or macro; values are for its parameters, or keep the rows of which a
-column has that value. Without any of them, and on a terminal, a prompt with history and completion;
-a statement ends with a semicolon, and `.tables`, `.queries`, `.macros`, `.schema losses`,
-`.ask loss_by_subset study=embedded`, `.quit` help. The catalog is opened read-only and published
-first when missing or outdated. A table shows the first 1,000 rows, a file holds all.
+NAME is a shipped question, a macro or a table; values are for its parameters, or keep the rows of
+which a column has that value. Without any of them, and on a terminal, a prompt with history and
+completion; a statement ends with a semicolon, and `.tables`, `.queries`, `.macros`,
+`.schema losses`, `.ask loss_by_subset study=embedded`, `.quit` help, from a pipe too. The catalog
+is opened read-only and published first when missing or outdated. A table shows the first 1,000
+rows, a file holds all.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import duckdb
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory
 from rich.console import Console
-from rich.table import Table
 
 from dagster_project.lake import outputs
-from dagster_project.lake.asking import statement_of
-from dagster_project.lake.catalog import connect, patiently, root_option
+from dagster_project.lake.asking import statement_of, why_no_rows
+from dagster_project.lake.catalog import FILL, connect, existing, is_empty, patiently, root_option
+from dagster_project.lake.commands import answer_command, completer
 from dagster_project.lake.errors import LakeError
-from dagster_project.lake.queries import SqlFile, shipped
-from dagster_project.lake.rendering import rendered, told
-from dagster_project.lake.schemas import LOGGED, TABLES
-from dagster_project.lake.store import Lake
+from dagster_project.lake.hints import of_error
+from dagster_project.lake.rendering import fitted, told, visible
 
-VIEWS = TABLES | LOGGED
 MAX_ROWS = 1000  # shown of a result
 PIPE_WIDTH = 10_000  # characters: what is not a terminal wraps nothing
-COMMANDS = (".tables", ".queries", ".macros", ".schema", ".ask", ".quit")
-WORDS = (
-    "select from where group by order having limit join left using on with as distinct case when "
-    "then else end and or not null is in between like filter over partition count sum avg median "
-    "min max quantile desc asc nulls last union all qualify describe summarize copy to"
-)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Answer what the command line asks; the exit status."""
     given = _parser().parse_intermixed_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    notes = Console(stderr=True)
     try:
-        with connect(Lake(Path(given.root))) as connection:
+        lake = existing(given.root)
+        if is_empty(lake):
+            note(notes, f"{lake.root} is an empty lake: {FILL}")
+        with connect(lake) as connection:
             sql = _asked(connection, given)
+            kind = next((k for k in outputs.FORMATS if getattr(given, k)), None)
             if sql is None:
                 converse(console, connection)
-            elif kind := next((k for k in outputs.FORMATS if getattr(given, k)), None):
-                _save(connection, sql, kind, getattr(given, kind))
+                return 0
+            if kind:
+                rows = _save(notes, connection, sql, kind, getattr(given, kind))
             else:
-                show(console, connection, sql)
+                rows = sum(answer(console, connection, part) for part in spoken(sql))
+            if given.question and not rows:
+                _explain(notes, connection, given.question)
+    except EOFError:  # .quit
+        return 0
     except (LakeError, duckdb.Error) as error:
-        Console(stderr=True).print(told(error))
+        notes.print(told(error, of_error(error)))
         return 1
     return 0
+
+
+def note(console: Console, text: str) -> None:
+    """Print a remark that is no markup, unbroken."""
+    console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _asked(connection: duckdb.DuckDBPyConnection, given: argparse.Namespace) -> str | None:
@@ -82,19 +88,59 @@ def _asked(connection: duckdb.DuckDBPyConnection, given: argparse.Namespace) -> 
     return None
 
 
-def _save(connection: duckdb.DuckDBPyConnection, sql: str, kind: str, file: str) -> None:
+def _save(
+    notes: Console, connection: duckdb.DuckDBPyConnection, sql: str, kind: str, file: str
+) -> int:
     rows = patiently(partial(outputs.write, connection, sql, kind, file))
     if file != "-":
-        told_of = f"{_size(rows)} in {file}"
-        Console(stderr=True).print(told_of, markup=False, highlight=False, soft_wrap=True)
+        note(notes, f"{_size(rows)} in {file}")
+    return rows
 
 
-def show(console: Console, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Run statements and print the rows of each."""
+def _explain(
+    console: Console, connection: duckdb.DuckDBPyConnection, question: Sequence[str]
+) -> None:
+    for line in why_no_rows(connection, question):
+        note(console, f"{question[0]}: {line}")
+
+
+def spoken(text: str) -> Iterator[str]:
+    """What a pipe says, cut at lines that are commands: they stand between whole statements."""
+    said = ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith(".") and (not said.strip() or said.rstrip().endswith(";")):
+            yield from (said, line)
+            said = ""
+        else:
+            said += line
+    yield said
+
+
+def answer(console: Console, connection: duckdb.DuckDBPyConnection, text: str) -> int:
+    """Do what a command or statements say; the rows shown. Raises EOFError for `.quit`."""
+    if not text.startswith("."):
+        return show(console, connection, text)
+    command, *question = shlex.split(text.strip().rstrip(";"))
+    if command != ".ask":
+        console.print(answer_command(text))
+        return 0
+    if not question:
+        raise LakeError(".ask takes a query or macro: .ask loss_by_subset study=embedded")
+    rows = show(console, connection, statement_of(connection, question))
+    if not rows:
+        _explain(console, connection, question)
+    return rows
+
+
+def show(console: Console, connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    """Run statements and print the rows of each; how many rows."""
+    total = 0
     for statement in duckdb.extract_statements(sql):
         names, rows = patiently(partial(_answer, connection, statement))
-        console.print(rendered(names, rows[:MAX_ROWS]))
+        console.print(fitted(console, names, rows[:MAX_ROWS]))
         console.print(_shown(len(rows)), style="dim")
+        total += len(rows)
+    return total
 
 
 def _answer(
@@ -121,75 +167,13 @@ def converse(console: Console, connection: duckdb.DuckDBPyConnection) -> None:
     console.print("SQL on the lake. A statement ends with ;   .help shows the commands.")
     for text in _statements(_session()):
         try:
-            if text.startswith(".ask "):
-                show(console, connection, statement_of(connection, shlex.split(text)[1:]))
-            elif text.startswith("."):
-                console.print(answer_command(text))
-            else:
-                show(console, connection, text)
+            answer(console, connection, text)
         except EOFError:
             return
         except (LakeError, duckdb.Error, ValueError) as error:  # ValueError: a quote left open
-            console.print(told(error))
+            console.print(told(error, of_error(error)))
         except KeyboardInterrupt:
             console.print("interrupted", style="dim")
-
-
-def answer_command(text: str) -> str | Table:
-    """The answer to a command of the prompt. Raises EOFError for `.quit`."""
-    match text.rstrip(";").split():
-        case [".quit" | ".exit"]:
-            raise EOFError
-        case [".tables"]:
-            return rendered(["table", "rows are"], [(t.name, t.doc) for t in VIEWS.values()])
-        case [".queries" | ".macros" as command]:
-            return _listed(command[1:])
-        case [".schema", name] if name in VIEWS:
-            columns = VIEWS[name].columns
-            rows = [(c.name, VIEWS[name].sql_types[c.name], c.unit, c.doc) for c in columns]
-            return rendered(["column", "type", "unit", "what"], rows)
-        case [".schema", name] if name.removeprefix("queries.") in _by_name():
-            return _described(_by_name()[name.removeprefix("queries.")])
-    return (
-        ".tables   .queries   .macros   .schema <table, query or macro>   "
-        ".ask <query or macro> name=value …   .quit   or SQL that ends with ;"
-    )
-
-
-def _listed(kind: str) -> Table:
-    """What can be asked, with its parameters."""
-    prefix = "queries." if kind == "queries" else ""
-    lines = []
-    for file in shipped(kind).values():
-        call = f"({', '.join(p.name for p in file.parameters)})"
-        brackets = call if kind == "macros" or file.parameters else ""
-        lines.append((f"{prefix}{file.name}{brackets}", file.answers))
-    return rendered([kind, "answers"], lines)
-
-
-def _described(file: SqlFile) -> Table:
-    """Parameters, grain and columns of a query or macro."""
-    given = [
-        (p.name, p.type if p.default is None else f"{p.type} = {p.default}", p.doc)
-        for p in file.parameters
-    ]
-    said = [(key, "", file.header[key]) for key in ("grain", "columns") if key in file.header]
-    return rendered([file.name, "type", file.answers], [*given, *said])
-
-
-def _by_name() -> dict[str, SqlFile]:
-    return shipped("queries") | shipped("macros")
-
-
-def completer() -> WordCompleter:
-    """Completes tables, columns, questions, macros and their parameters, the prompt's commands and
-    the commonest words of SQL."""
-    names = [*VIEWS, *shipped("macros"), *shipped("queries")]
-    names += [f"queries.{name}" for name in shipped("queries")]
-    columns = {name for table in VIEWS.values() for name in table.schema.names()}
-    columns |= {p.name for file in _by_name().values() for p in file.parameters}
-    words = [*names, *sorted(columns), *WORDS.split(), *COMMANDS]
-    return WordCompleter(words, ignore_case=True, pattern=re.compile(r"[\w.]+"))
 
 
 def _session() -> PromptSession[str]:
@@ -226,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         "question",
         nargs="*",
         metavar="NAME",
-        help="a question of sql/queries, a macro or an SQL file, then name=value for its "
+        help="a question of sql/queries, a macro, a table or an SQL file, then name=value for its "
         "parameters or columns",
     )
     files = parser.add_mutually_exclusive_group()
@@ -237,4 +221,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` ends it without a word
     raise SystemExit(main())

@@ -4,26 +4,71 @@ what is not seen but acts is shown escaped, and long text is cut.
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 LONGEST = 400  # characters shown of a text
 _SEPARATORS = ("Zl", "Zp")  # of lines and paragraphs
 
 
-def rendered(names: list[str], rows: Sequence[tuple[object, ...]]) -> Table:
-    """Rows as a table; numbers to the right, floats in four significant digits."""
+def rendered(names: list[str], rows: Sequence[tuple[object, ...]], broken: bool = False) -> Table:
+    """Rows as a table; numbers to the right, floats in four significant digits; the names of
+    columns on a line each, or broken after underscores."""
     table = Table(header_style="bold", box=SIMPLE_HEAD)
     for i, name in enumerate(names):
         number = any(isinstance(row[i], int | float) for row in rows)
-        table.add_column(cell(name), justify="right" if number else "left", overflow="fold")
+        header = cell(name).replace("_", "_\n") if broken else cell(name)
+        table.add_column(header, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell(value) for value in row))
     return table
+
+
+def fitted(
+    console: Console, names: list[str], rows: Sequence[tuple[object, ...]]
+) -> RenderableType:
+    """Rows as a table, if no word of it breaks at the console's width. Else what all rows have in
+    common is said once, above, and names of columns break at their underscores; where that does not
+    do either, a row is a list of its columns."""
+    table = rendered(names, rows)
+    if not rows or _fits(console, table):
+        return table
+    columns = range(len(names))
+    common = [i for i in columns if len(rows) > 1 and all(row[i] == rows[0][i] for row in rows)]
+    kept = [i for i in columns if i not in common] or [*columns]
+    said = [_pair(names[i], rows[0][i]) for i in common if i not in kept]
+    above = ["   ".join(said)] if said else []
+    apart = [tuple(row[i] for i in kept) for row in rows]
+    narrow = rendered([names[i] for i in kept], apart, broken=True)
+    if _fits(console, narrow):
+        return Group(*above, narrow)
+    return Group(*above, *(_listed([names[i] for i in kept], row) for row in apart))
+
+
+def _fits(console: Console, table: Table) -> bool:
+    roomy = console.options.update(max_width=sys.maxsize)
+    return console.measure(table, options=roomy).minimum <= console.width
+
+
+def _pair(name: str, value: object) -> str:
+    return f"[dim]{cell(name)}[/dim] {cell(value)}"
+
+
+def _listed(names: list[str], row: Sequence[object]) -> RenderableType:
+    """One row, a column a line."""
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="bold", no_wrap=True)
+    lines.add_column(overflow="fold")
+    for name, value in zip(names, row, strict=True):
+        lines.add_row(cell(name), cell(value))
+    return Padding(lines, (1, 0, 0, 2))
 
 
 def cell(value: object) -> str:
@@ -39,9 +84,10 @@ def visible(text: str) -> str:
     )
 
 
-def told(error: Exception) -> str:
+def told(error: Exception, hint: str = "") -> str:
     """An error as markup; it may quote corpus text."""
-    return "[red]" + escape("\n".join(map(visible, str(error).split("\n")))) + "[/red]"
+    lines = f"{error}{hint}".split("\n")
+    return "[red]" + escape("\n".join(map(visible, lines))) + "[/red]"
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,8 @@
 -- question: How alike are two circuits of a study?
 -- grain: one row per (study, circuit, other), circuit < other, most alike first
--- columns: nodes_both (features only; summed over positions); nodes_either; jaccard of the two;
---   cosine of the effects (−1 to 1); rank_correlation (Spearman) of the effects of nodes in both
+-- columns: all are of features alone, error nodes left out, and of effects summed over positions:
+--   nodes_both; nodes_either; jaccard of the two; cosine of the effects (−1 to 1), which are 0 where
+--   it is no node; rank_correlation: Spearman's, of the signed effects of nodes_both
 with nodes as (
     select study, circuit, site, feature, sum(effect) as effect
     from circuit_nodes
@@ -45,8 +46,8 @@ select
     coalesce(nodes_both, 0) as nodes_both,
     one.nodes + two.nodes - coalesce(nodes_both, 0) as nodes_either,
     coalesce(nodes_both, 0) / nodes_either as jaccard,
-    coalesce(product, 0) / nullif(one.norm * two.norm, 0) as cosine,
-    rank_correlation
+    round(coalesce(product, 0) / nullif(one.norm * two.norm, 0), 9) as cosine,
+    round(rank_correlation, 9) as rank_correlation
 from sizes as one
 join sizes as two on two.study = one.study and one.circuit < two.circuit
 left join common

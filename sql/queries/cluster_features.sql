@@ -50,9 +50,9 @@ select
     feature,
     contexts,
     share,
-    ranked.mean_activation,
-    mean_effect,
-    elsewhere,
+    round(ranked.mean_activation, 9) as mean_activation,
+    round(mean_effect, 9) as mean_effect,
+    round(elsewhere, 9) as elsewhere,
     label
 from ranked
 left join features using (study, site, feature)

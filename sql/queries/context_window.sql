@@ -5,8 +5,8 @@
 select
     study,
     count(*) as contexts,
-    avg(loss) as mean_loss,
-    avg(context_loss) as mean_context_loss,
+    round(avg(loss), 9) as mean_loss,
+    round(avg(context_loss), 9) as mean_context_loss,
     count(*) filter (where context_loss - loss > 0.5) / count(*) as lost_share
 from contexts
 group by study

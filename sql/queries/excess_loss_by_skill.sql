@@ -15,9 +15,9 @@ select
     slot,
     sum(tokens)::bigint as tokens,
     count(*) as pieces,
-    avg(loss) as mean_loss,
-    avg(surprisal) as mean_surprisal,
-    avg(loss - surprisal) as excess
+    round(avg(loss), 9) as mean_loss,
+    round(avg(surprisal), 9) as mean_surprisal,
+    round(avg(loss - surprisal), 9) as excess
 from pieces
 group by study, skill, slot
 order by study, excess desc, skill, slot

@@ -1,12 +1,20 @@
 -- question: Where do circuits of features beat circuits of neurons in faithfulness?
 -- grain: one row per (study, task, method, aggregation, split, ablation, errors, start_layer,
 --   value), greatest advantage first
--- columns: value: nodes asked for; features and neurons: faithfulness of as many; advantage: the
---   difference; clear: the bootstrap intervals (5 to 95 %) do not overlap; neurons_needed: nodes of
---   the smallest neuron circuit at least as faithful as that of features (null: none measured)
+-- columns: value: nodes asked for; features and neurons: faithfulness of as many; advantage: how
+--   much nearer to 1 the features are, |1 − neurons| − |1 − features| (a circuit that overshoots is
+--   as wrong as one that falls short); clear: the bootstrap intervals (5 to 95 %) of these distances
+--   do not overlap; null where one is inert; inert: features, neurons or both, where a circuit
+--   changes nothing at all, its output being that of no nodes (it has none on the way to the
+--   answer): its faithfulness is then 0 without any spread; neurons_needed: nodes of the smallest
+--   neuron circuit at least as near to 1 as that of features (null: none measured)
 with measured as (
     select study, task, method, aggregation, split, ablation, errors, start_layer,
-        value::bigint as value, unit, n_nodes, faithfulness, low, high
+        value::bigint as value, unit, n_nodes, faithfulness,
+        abs(1 - faithfulness) as distance,
+        if(1 between low and high, 0, least(abs(1 - low), abs(1 - high))) as nearest,
+        greatest(abs(1 - low), abs(1 - high)) as farthest,
+        f_circuit = f_empty as inert
     from faithfulness
     where selection = 'top_n' and value > 0 and faithfulness is not null
 ),
@@ -19,7 +27,7 @@ needed as (
     from of_features as features
     join of_neurons as neurons
         using (study, task, method, aggregation, split, ablation, errors, start_layer)
-    where neurons.faithfulness >= features.faithfulness
+    where neurons.distance <= features.distance
     group by all
 )
 select
@@ -34,8 +42,16 @@ select
     value,
     features.faithfulness as features,
     neurons.faithfulness as neurons,
-    features.faithfulness - neurons.faithfulness as advantage,
-    features.low > neurons.high or neurons.low > features.high as clear,
+    neurons.distance - features.distance as advantage,
+    case
+        when not features.inert and not neurons.inert
+            then features.farthest < neurons.nearest or neurons.farthest < features.nearest
+    end as clear,
+    case
+        when features.inert and neurons.inert then 'both'
+        when features.inert then 'features'
+        when neurons.inert then 'neurons'
+    end as inert,
     neurons_needed
 from of_features as features
 join of_neurons as neurons

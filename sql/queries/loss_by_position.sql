@@ -5,9 +5,9 @@ select
     study,
     pos,
     count(*) as tokens,
-    avg(loss) as mean_loss,
+    round(avg(loss), 9) as mean_loss,
     median(loss) as median_loss,
-    avg(entropy) as mean_entropy
+    round(avg(entropy), 9) as mean_entropy
 from losses
 group by study, pos
 order by study, pos

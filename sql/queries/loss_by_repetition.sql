@@ -7,7 +7,7 @@ select
     bigram_seen,
     count(*) as tokens,
     count(*) / sum(count(*)) over (partition by study) as share,
-    avg(loss) as mean_loss,
+    round(avg(loss), 9) as mean_loss,
     count(*) filter (where loss < 0.1) / count(*) as easy_share
 from losses
 group by study, trigram_seen, bigram_seen

@@ -13,9 +13,9 @@ select
     pile_set_name,
     count(*) as documents,
     sum(tokens)::bigint as tokens,
-    sum(loss) / sum(tokens) as mean_loss,
-    sum(entropy) / sum(tokens) as mean_entropy,
-    sum(loss) / ln(2) / sum(n_chars) as bits_per_char,
+    round(sum(loss) / sum(tokens), 9) as mean_loss,
+    round(sum(entropy) / sum(tokens), 9) as mean_entropy,
+    round(sum(loss) / ln(2) / sum(n_chars), 9) as bits_per_char,
     sum(top) / sum(tokens) as top_share
 from document_losses
 join documents using (study, doc_id)

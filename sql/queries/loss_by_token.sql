@@ -25,7 +25,14 @@ ranked as (
     from token_losses
     where predictions >= $at_least
 )
-select study, token_id, token, predictions, mean_loss, share, top_share
+select
+    study,
+    token_id,
+    token,
+    predictions,
+    round(mean_loss, 9) as mean_loss,
+    round(share, 9) as share,
+    top_share
 from ranked
 join vocabulary using (study, token_id)
 where place <= $places

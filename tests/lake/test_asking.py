@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagster_project.lake.asking import statement_of
+from dagster_project.lake.asking import statement_of, why_no_rows
 from dagster_project.lake.catalog import connect, fetch
 from dagster_project.lake.errors import LakeError
 from dagster_project.lake.queries import literal
@@ -30,7 +30,12 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCo
     made = Lake(tmp_path_factory.mktemp("asked"))
     put(made, "losses", LOSSES, study="s", shard="00000")
     put(made, "losses", LOSSES[:1], study="t", shard="00000")
-    put(made, "tokens", [{"token": "b"}], study="s", shard="00000")
+    put(made, "tokens", [{"token": "b"}, {"pos": 1, "token": " banker"}], study="s", shard="00000")
+    put(made, "shards", [{}], study="s")
+    put(made, "shards", [{}], study="t")
+    for task in ("rc", "simple", "nounpp"):
+        put(made, "circuits", [{"circuit": f"{task}.ig.none"}], study="s", task=task)
+    put(made, "dictionaries", [{"site": "embed"}, {"site": "resid_0"}], study="s")
     with connect(made) as connection:
         yield connection
 
@@ -73,6 +78,59 @@ def test_a_file_may_have_parameters_of_its_own(
     assert ask(lake, str(file), "least=3") == [{"loss": 4.0}]
     with pytest.raises(LakeError, match=r"no parameter or column 'lest' \(parameters: least\)"):
         statement_of(lake, (str(file), "lest=3"))
+
+
+def test_a_file_without_a_header_has_the_parameters_that_it_uses(
+    lake: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """What stands in a comment, a text or a name is none; values take the type beside them."""
+    file = tmp_path / "mine.sql"
+    file.write_text(
+        "-- $nothing\nselect loss, '$skill' as \"a $b\", $$ $c $$ as d from losses /* $e\n */\n"
+        "where study = $study and pos > $after1 and loss < $most\n"
+        "    and slot is not distinct from $slot"
+    )
+    asked = (str(file), "study=s", "after1=1", "most=4.5")
+    row = {"a $b": "$skill", "d": " $c "}
+    assert ask(lake, *asked, "slot=digit") == [{"loss": 2.0, **row}]
+    assert ask(lake, *asked, "slot=null") == [{"loss": 4.0, **row}]
+    for value in (HOSTILE, "a\nb"):
+        assert ask(lake, *asked, f"slot={value}") == []
+    with pytest.raises(LakeError, match=r"mine\.sql needs study, slot: .*mine\.sql study=… after1"):
+        statement_of(lake, (str(file), "after1=1", "most=2"))
+    with pytest.raises(LakeError, match=r"'skill' \(parameters: study, after1, most, slot\)"):
+        statement_of(lake, (*asked, "slot=digit", "skill=sum"))
+
+
+def test_a_table_is_asked_like_a_question(lake: duckdb.DuckDBPyConnection) -> None:
+    assert [row["task"] for row in ask(lake, "circuits", "task=rc")] == ["rc"]
+
+
+NO_ROWS = {
+    ("loss_by_position", "study=u"): ["no study is 'u'; there are s, t"],
+    ("loss_by_position", "study=s", "pos=9"): [],  # numbers are not listed
+    ("excess_loss_by_skill", "study=s", "slot=digt"): ["no slot is 'digt'; there are digit"],
+    ("excess_loss_by_skill", "skill=sum", "slot=nil", "study=null"): [
+        "no slot is 'nil'; there are digit"
+    ],
+    ("circuit_difference", "one=rc", "other=simpel", "study=s"): [
+        "no one is 'rc'; there are rc.ig.none, nounpp.ig.none, simple.ig.none",
+        "no other is 'simpel'; there are simple.ig.none, rc.ig.none, nounpp.ig.none",
+    ],
+    ("feature_where", "study=s", "site=resid_9", "feature=1"): [
+        "no site is 'resid_9'; there are resid_0, embed"
+    ],
+    ("feature_where", "study=t", "site=resid_0", "feature=1"): [],  # t has none at all
+    ("tokens", "token=banker"): ["no token is 'banker'; there are ' banker', b"],
+}
+
+
+@pytest.mark.parametrize("asked", NO_ROWS)
+def test_an_answer_without_rows_says_which_values_there_are(
+    lake: duckdb.DuckDBPyConnection, asked: tuple[str, ...]
+) -> None:
+    assert ask(lake, *asked) == []
+    assert why_no_rows(lake, asked) == NO_ROWS[asked]
 
 
 def test_values_are_no_sql(lake: duckdb.DuckDBPyConnection) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from dagster_project.lake import catalog
-from dagster_project.lake.schemas import CONTRACT_VERSION, TABLES
+from dagster_project.lake.schemas import CONTRACT_VERSION, LOGGED, TABLES
 from dagster_project.lake.store import Lake, LakeError
 from tests.lake.frames import Row, put
 
@@ -152,14 +152,48 @@ def test_it_says_what_can_be_asked(lake: Lake) -> None:
     with catalog.connect(lake) as connection:
         asked = dict(catalog.fetch(connection, "select ask, answers from lake_queries").rows())
         for call in asked:
-            name, _, rest = call.partition("(")
-            schema, _, name = name.rpartition(".")
-            where = f"schema_name = '{schema or 'main'}' and database_name = 'catalog'"
-            kind = ("function", "functions") if rest else ("view", "views")
-            sql = f"select count(*) from duckdb_{kind[1]}() where {kind[0]}_name = '{name}'"
-            assert catalog.fetch(connection, f"{sql} and {where}").item() == 1, call
-    assert asked["queries.loss_by_subset"].startswith("How well does the model predict")
-    assert "decode_context(study varchar, doc_id bigint, pos bigint, n bigint = 10)" in asked
+            connection.execute(call.replace("…", "null")).fetchall()
+    assert asked["from queries.loss_by_subset"].startswith("How well does the model predict")
+    decode = "select decode_context(study := …, doc_id := …, pos := …, n := 10)"
+    names = [call.partition("(")[0].split()[-1] for call in asked]
+    questions = [name for name in names if name.startswith("queries.")]
+    assert decode in asked
+    assert names == sorted(questions) + sorted(set(names) - set(questions))
+
+
+def test_duckdb_itself_says_what_views_columns_and_macros_are(lake: Lake) -> None:
+    with duckdb.connect(str(catalog.publish(lake)), read_only=True) as connection:
+        here = "database_name = current_database() and schema_name in ('main', 'queries')"
+        views = dict(
+            connection.execute(
+                f"select view_name, comment from duckdb_views() where {here}"
+            ).fetchall()
+        )
+        macros = dict(
+            connection.execute(
+                f"select function_name, comment from duckdb_functions() where {here}"
+            ).fetchall()
+        )
+        columns = connection.execute(
+            f"select table_name, column_name, comment from duckdb_columns() where {here}"
+        ).fetchall()
+    assert views["losses"].startswith("A predicted token of a document")
+    assert views["losses"].endswith("\ngrain: one row per (study, doc_id, pos)")
+    assert "columns: documents and tokens predicted; mean_loss" in views["loss_by_subset"]
+    assert macros["layer_of"].startswith("Layer of a site")
+    assert None not in views.values()
+    assert None not in macros.values()
+    assert ("losses", "loss", "−log p of the token given those before it [nats]") in columns
+    assert {name for name, _, comment in columns if comment} == {*TABLES, *LOGGED}
+
+
+def test_a_folder_that_is_not_there_is_no_lake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["catalog", "--root", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match=r"catalog: no lake at .*none: `make demo`"):
+        catalog.main()
+    assert list(tmp_path.iterdir()) == []
 
 
 OPENINGS = ("duckdb.connect(path)", "attach and use")

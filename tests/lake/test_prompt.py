@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,8 @@ from rich.console import Console
 
 from dagster_project.lake import prompt, rendering
 from dagster_project.lake.catalog import connect
+from dagster_project.lake.commands import completer
+from dagster_project.lake.errors import LakeError
 from dagster_project.lake.store import Lake
 from tests.lake.frames import put
 
@@ -118,7 +123,7 @@ def test_from_a_pipe(
     [
         (
             ("no_such",),
-            "neither a file nor a shipped question, which are: circuit_between, circuit_difference",
+            "no file, question, macro or table; questions and macros are: circuit_between",
         ),
         (("-c", "select [red] from tokens"), "red"),
         (("-c", "select 1", "loss_by_subset"), "-c or a question, not both"),
@@ -176,9 +181,100 @@ def test_a_session(lake: Lake, state: Path) -> None:
     assert "41 as answer" in state.read_text()
 
 
+def test_commands_may_come_from_a_pipe(
+    lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = ".schema losses\nselect 40\n  + 2 as a;\n.ask shard_of doc_id=3000004;\nselect 'b'\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert ask(lake) == 0
+    output = capsys.readouterr().out
+    assert [output.index(part) for part in ("nats", "42", "00003", "b")]
+    monkeypatch.setattr("sys.stdin", io.StringIO(".quit\nselect 1\n"))
+    assert ask(lake) == 0
+    assert capsys.readouterr().out == ""
+
+
+COMMANDS = {
+    ".foo": "unknown command .foo\n.tables",
+    ".shema losses": "unknown command .shema\nDid you mean .schema?",
+    ".schema losess": "no table, query or macro 'losess'\nDid you mean losses",
+    ".schema": ".schema takes one table, query or macro",
+    ".ask": ".ask takes a query or macro",
+    ".ask los": "los: no file, question, macro or table\nDid you mean losses or loss_by_",
+}
+
+
+@pytest.mark.parametrize("text", COMMANDS)
+def test_a_command_that_is_none_says_what_is_near(lake: Lake, text: str) -> None:
+    with connect(lake) as connection, pytest.raises(LakeError) as caught:
+        prompt.answer(Console(file=io.StringIO()), connection, text)
+    assert str(caught.value).startswith(COMMANDS[text])
+
+
+def test_a_question_without_rows_says_why(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("tokens", "token=b"), ("tokens", "token=b", "--json", "-")):
+        assert ask(lake, *arguments) == 0
+        assert "tokens: no token is 'b'; there are '[red]b\\n'" in capsys.readouterr().err
+    assert ask(lake, "tokens", "pos=3") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_question_read_as_what_it_is_not(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ("loss_by_subset", "queries.loss_by_subset()", "queries.cluster_ranking"):
+        assert ask(lake, "-c", f"from {wrong}") == 1
+        assert "It is read so: from queries." in " ".join(capsys.readouterr().err.split())
+
+
+def test_no_lake_and_an_empty_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = Lake(tmp_path / "none")
+    assert ask(nowhere, "-c", "select 1") == 1
+    assert f"no lake at {nowhere.root}: `make demo`" in " ".join(capsys.readouterr().err.split())
+    assert not nowhere.root.exists()
+    nowhere.root.mkdir()
+    assert ask(nowhere, "-c", "select 1") == 0
+    assert "is an empty lake: `make demo` fills one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [(), ("--csv", "-"), ("--json", "-")])
+def test_a_reader_that_has_enough_ends_it_without_a_word(lake: Lake, form: tuple[str, ...]) -> None:
+    sql = "select a.pos from tokens as a, tokens as b limit 300000"
+    command = [sys.executable, "-m", "dagster_project.lake.prompt", "--root", str(lake.root)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*command, *form, "-c", sql], stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # before anything comes
+        assert process.stderr.read() == b""
+    assert process.returncode == -signal.SIGPIPE
+
+
+def printed(width: int, names: list[str], *rows: tuple[object, ...]) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(rendering.fitted(console, names, rows))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.strip(" ─") for line in console.file.getvalue().splitlines()]
+    return "\n".join(line for line in lines if line)
+
+
+def test_a_wide_result_breaks_no_word() -> None:
+    names = ["study", "mean_loss", "text"]
+    rows = [("embedded", 0.5, "long text"), ("embedded", 0.25, "words")]
+    assert printed(60, names, *rows).splitlines()[1].split() == ["embedded", "0.5", "long", "text"]
+    assert printed(26, names, *rows) == (
+        "study embedded\nmean_\nloss   text\n0.5   long text\n0.25   words"
+    )
+    wide = [("embedded", 0.5, "longwords"), ("embedded", 0.25, "words")]
+    assert printed(20, names, *wide) == (
+        "study embedded\nmean_loss  0.5\ntext       longwor\nds\nmean_loss  0.25\ntext       words"
+    )
+    assert (
+        printed(22, names, wide[0]) == "study      embedded\nmean_loss  0.5\ntext       longwords"
+    )
+
+
 def test_completion_knows_tables_columns_and_questions() -> None:
     def complete(text: str) -> set[str]:
-        found = prompt.completer().get_completions(Document(text), CompleteEvent())
+        found = completer().get_completions(Document(text), CompleteEvent())
         return {c.text for c in found}
 
     assert "context_features" in complete("select * from con")

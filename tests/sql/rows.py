@@ -161,6 +161,7 @@ GRAPH: list[Row] = [
 def faithful(unit: str, value: float, faithfulness: float, n_nodes: int, **more: object) -> Row:
     """One evaluation of a circuit."""
     row = {"unit": unit, "selection": "top_n", "value": value, "faithfulness": faithfulness}
+    row |= {"f_circuit": faithfulness, "f_model": 1.0}
     return row | {"n_nodes": n_nodes, "completeness": 0.25, "n_error_nodes": 4} | more
 
 

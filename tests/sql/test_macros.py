@@ -173,19 +173,19 @@ def test_a_name_stands_for_the_parameter_wherever_it_is_asked(
     lake: duckdb.DuckDBPyConnection,
 ) -> None:
     """In a macro a parameter may hide a column of its name: the two ways must agree."""
-    files = [(kind, file) for kind, file in in_order() if file.parameters]
-    assert {file.name for _, file in files} == set(ASKED)
-    for kind, file in files:
-        plain, called = (fetch(lake, sql) for sql in both_ways(kind, file))
+    files = [file for file in in_order() if file.parameters]
+    assert {file.name for file in files} == set(ASKED)
+    for file in files:
+        plain, called = (fetch(lake, sql) for sql in both_ways(file))
         assert plain.height > 0, file.name
         assert plain.rows() == called.rows(), file.name
 
 
-def both_ways(kind: str, file: SqlFile) -> tuple[str, str]:
+def both_ways(file: SqlFile) -> tuple[str, str]:
     values = ASKED[file.name]
     types = {p.name: p.type for p in file.parameters}
     given = ", ".join(f"{n} := cast('{value}' as {types[n]})" for n, value in values.items())
-    call = f"{'queries.' if kind == 'queries' else ''}{file.name}({given})"
+    call = f"{file.called}({given})"
     if file.makes_a_table:
         return file.filled(values), f"from {call}"
     return f"select {file.filled(values)}", f"select {call}"

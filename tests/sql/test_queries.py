@@ -10,12 +10,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dagster_project.lake.catalog import connect, define_views, fetch, grain
+from dagster_project.lake.catalog import connect, define_views, fetch
+from dagster_project.lake.documentation import grain
 from dagster_project.lake.queries import SQL_FOLDER, in_order, read, shipped
 from dagster_project.lake.schemas import LOGGED, TABLES
 from dagster_project.lake.store import Lake, LakeError
 from tests.lake.frames import Row, put
 from tests.sql import rows
+from tests.sql.rows import faithful
 
 S = {"study": "s"}
 
@@ -161,7 +163,7 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         [("a", "b", 1, 3, 1 / 3, 12 / (math.sqrt(10) * 5), None)],
     ),
     "circuit_difference('a', 'b')": (  # of 5 and of 7
-        "site, feature, found, effect, other_effect, share, other_share, difference, label",
+        "site, feature, found, effect_one, effect_other, share_one, share_other, difference, label",
         [
             ("resid_0", 3, "other", None, 3.0, 0.0, 3 / 7, -3 / 7, None),
             ("embed", -1, "one", -1.0, None, -0.2, 0.0, -0.2, None),
@@ -182,11 +184,11 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         ],
     ),
     "features_against_neurons": (  # 190 neurons are as faithful as 100 features
-        "value, features, neurons, advantage, clear, neurons_needed",
-        [(10, 0.5, 0.125, 0.375, True, 100), (100, 0.875, 0.75, 0.125, False, 190)],
+        "value, features, neurons, advantage, clear, inert, neurons_needed",
+        [(10, 0.5, 0.125, 0.375, True, None, 100), (100, 0.875, 0.75, 0.125, False, None, 190)],
     ),
     "smallest_faithful()": (
-        "unit, n_nodes, faithfulness, completeness, largest",
+        "unit, n_nodes, faithfulness, completeness, closest",
         [
             ("feature", 60, 0.9375, 0.5, 0.9375),
             ("neuron", 190, 0.90625, 0.25, 0.90625),
@@ -194,7 +196,7 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         ],
     ),
     "smallest_faithful(at_least := 0.5)": (
-        "unit, n_nodes, faithfulness, largest",
+        "unit, n_nodes, faithfulness, closest",
         [
             ("feature", 10, 0.5, 0.9375),
             ("neuron", 100, 0.75, 0.90625),
@@ -243,9 +245,9 @@ VOCABULARY: dict[str, list[tuple[object, ...]]] = {
 
 
 def test_every_question_has_an_answer_worked_out_by_hand() -> None:
-    assert set(shipped("queries")) == {name.partition("(")[0] for name in ANSWERS} | {
-        "loss_by_token"
-    }
+    here = {name.partition("(")[0] for name in ANSWERS} | {"loss_by_token"}
+    in_test_meanings = {"features_on_token", "feature_meaning", "circuit_examples"}
+    assert set(shipped("queries")) == here | in_test_meanings
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -302,7 +304,7 @@ def example(name: str, kind: str) -> str | None:
 
 def statements() -> Iterator[tuple[str, str]]:
     """Name and SQL of everything shipped, parameters filled in."""
-    for file in (*shipped("views").values(), *(file for _, file in in_order())):
+    for file in (*shipped("views").values(), *in_order()):
         needed = {p.name: example(p.name, p.type) for p in file.parameters if p.default is None}
         sql = file.filled(needed)
         yield file.name, sql if file.makes_a_table else f"select {sql} as value"
@@ -398,6 +400,58 @@ def test_circuits_are_compared_by_the_order_of_their_effects_too(tmp_path: Path)
         (3, 4, pytest.approx(1.5 / math.sqrt(3))),
         (3, 4, None),
     ]
+
+
+def test_circuits_that_overshoot_are_no_better_than_those_that_fall_short(tmp_path: Path) -> None:
+    """At 20 the features are 0.25 above 1 and the neurons 0.125 below; at 30 the intervals of the
+    distances, 0.125 to 0.25 and 0 to 0.125, touch; at 50 and 60 a circuit changes nothing."""
+    lake = Lake(tmp_path)
+    found = [
+        faithful("feature", 20, 1.25, 20, low=1.1875, high=1.3125),
+        faithful("neuron", 20, 0.875, 20, low=0.8125, high=0.9375 - 1 / 64),
+        faithful("feature", 30, 1.1875, 30, low=1.125, high=1.25),
+        faithful("neuron", 30, 1.0625, 30, low=0.9375, high=1.125),
+        faithful("feature", 40, 1.0, 40, low=0.9375, high=1.03125),
+        faithful("neuron", 40, 1.25, 40, low=1.125, high=1.5),
+        faithful("feature", 50, 0.5, 50, low=0.25, high=0.75),
+        faithful("neuron", 50, 0.0, 50, low=0.0, high=0.0),
+        faithful("feature", 60, 0.0, 60, low=0.0, high=0.0),
+        faithful("neuron", 60, 0.0, 60, low=0.0, high=0.0),
+    ]
+    put(lake, "faithfulness", found, **S, task="t")
+    with connect(lake) as connection:
+        columns = "value, advantage, clear, inert, neurons_needed"
+        against = fetch(connection, f"select {columns} from queries.features_against_neurons")
+        closest = fetch(connection, "select unit, closest from queries.smallest_faithful()")
+    assert against.rows() == [
+        (50, 0.5, None, "neurons", 20),
+        (40, 0.25, True, None, None),
+        (60, 0.0, None, "both", 20),
+        (20, -0.125, False, None, 20),
+        (30, -0.125, False, None, 20),
+    ]
+    assert closest.rows() == [("feature", 1.0), ("neuron", 1.0625)]
+
+
+@pytest.mark.parametrize(
+    "question", ["loss_by_subset", "loss_by_repetition", "loss_by_token()", "context_window"]
+)
+def test_the_order_of_a_sum_does_not_show(tmp_path: Path, question: str) -> None:
+    """The same losses, the large ones first or last; the sums differ in their last digits."""
+    lake = Lake(tmp_path)
+    values = [7.0 / 3**n for n in range(60)]
+    for study, of in (("s", values), ("t", values[::-1])):
+        losses: list[Row] = [{"pos": i, "loss": x, "entropy": x} for i, x in enumerate(of)]
+        contexts: list[Row] = [{"context_id": i, "loss": x} for i, x in enumerate(of)]
+        put(lake, "losses", losses, study=study, shard="00000")
+        put(lake, "tokens", [{"token": "a"}], study=study, shard="00000")
+        put(lake, "documents", [{"n_chars": 7}], study=study, shard="00000")
+        put(lake, "contexts", contexts, study=study)
+    with connect(lake) as connection:
+        one, other = fetch(connection, f"from queries.{question}").drop("study").rows()
+        plain = fetch(connection, "select avg(loss) as mean from losses group by study")["mean"]
+    assert plain[0] != plain[1]
+    assert one == other
 
 
 def test_grains_hold(filled: duckdb.DuckDBPyConnection) -> None:
