@@ -16,6 +16,7 @@ from dashboards.pages import (
     losses,
     overview,
     sql,
+    task,
 )
 
 PAGES: tuple[AnyPage, ...] = (
@@ -28,6 +29,7 @@ PAGES: tuple[AnyPage, ...] = (
     feature.PAGE,
     circuits.PAGE,
     circuit.PAGE,
+    task.PAGE,
     faithfulness.PAGE,
     dictionaries.PAGE,
     sql.PAGE,

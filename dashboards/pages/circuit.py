@@ -19,6 +19,7 @@ from dashboards.numbers import written
 from dashboards.page import Download, Page, PageState, Visit
 from dashboards.pages import circuit_node
 from dashboards.pages.circuit_pair import pair
+from dashboards.pages.circuit_task import tasks
 from dashboards.text import clip, visible
 
 ALONE = "–"  # beside: no other circuit
@@ -73,14 +74,23 @@ def show(visit: Visit[CircuitState]) -> Component:
                 [
                     html.Div(
                         [
-                            _tools(visit, drawn),
                             html.Div(
-                                [_graph(visit, drawn, place, groups, pinned) for place in (0, 1)],
-                                className="graphs",
+                                [
+                                    _tools(visit, drawn),
+                                    html.Div(
+                                        [_graph(visit, drawn, p, groups, pinned) for p in (0, 1)],
+                                        className="graphs",
+                                    ),
+                                    html.P(
+                                        SIGNS + (BOTH if len(drawn) == 2 else ""),
+                                        className="quiet",
+                                    ),
+                                ],
+                                className="panel main",
                             ),
-                            html.P(SIGNS + (BOTH if len(drawn) == 2 else ""), className="quiet"),
+                            tasks(visit, drawn),
                         ],
-                        className="panel main",
+                        className="left",
                     ),
                     html.Div(side, className="side"),
                 ],
