@@ -42,7 +42,7 @@ def _task(visit: Visit[Any], task: str) -> Component:
     title = f"Task {clip(visible(task), 60)}"
     rows = visit.data.ask("circuit_examples", study=visit.study, task=task, most=FEW)
     if rows.is_empty():
-        return layout.panel(title, empty("pairs", visit.study))
+        return layout.panel(title, empty("pairs", visit.study), name="task")
     train, test = rows.select("train", "test").row(0)
     every = dcc.Link(f"All {train + test:,} examples", href=visit.to("task", task=task))
     return layout.panel(
