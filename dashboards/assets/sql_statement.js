@@ -56,7 +56,7 @@
       label.className = "field";
       label.dataset.tip = doc;
       Object.assign(input, { type: "text", value, spellcheck: false, autocomplete: "off" });
-      input.size = Math.max(6, Math.min(32, value.length + 1));
+      input.size = Math.max(6, Math.min(32, value.length + 4));
       input.addEventListener("change", () => {
         const values = new URLSearchParams(given);
         values.set(name, input.value);
