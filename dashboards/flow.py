@@ -50,7 +50,7 @@ LANES: dict[str, tuple[Asset, ...]] = {
         ),
     ),
     "Circuits": (
-        Asset("pairs", ("pairs",), "the study's tasks, and clusters"),
+        Asset("pairs", ("pairs",), "the study's tasks, and clusters", "task"),
         Asset(
             "node_effects",
             ("node_effects", "site_effects", "mean_gradients"),

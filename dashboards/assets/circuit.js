@@ -1,7 +1,6 @@
 // The graph of a circuit. The address says what is picked, pinned, grouped and left out; a click is
 // shown at once and then told to the address. Texts go in by textContent alone.
 (() => {
-  const MOST_EDGES = 400; // drawn at once, the strongest
   const SPACE = "http://www.w3.org/2000/svg";
   const graphs = () => [...document.querySelectorAll("[data-draw=circuit]")].filter((e) => e.circuit);
   const names = (text) => (text || "").split("~").filter(Boolean);
@@ -156,9 +155,10 @@
     const chosen = new Set([view.node, ...view.pinned]);
     const held = all.some((item) => chosen.has(item.key));
     const key = (place) => (place < 0 ? "y" : layout.items[place].key);
-    const shown = (held
+    const passing = (held
       ? layout.edges.filter(([from, to]) => chosen.has(key(from)) || chosen.has(key(to)))
-      : layout.edges).slice(0, MOST_EDGES);
+      : layout.edges);
+    const shown = passing.slice(0, graph.most);
     const near = new Set(shown.flatMap(([from, to]) => [key(from), key(to)]));
 
     drawFrame(svg, graph, layout);
@@ -180,8 +180,9 @@
     const count = (number) => number.toLocaleString("en");
     const drawn = layout.items.filter((item) => item.shown).length;
     caption.textContent = `${count(drawn)} of ${count(graph.total.nodes)} nodes · ` +
+      (shown.length < passing.length ? "the strongest " : "") +
       `${count(shown.length)} of ${count(graph.total.edges)} edges` +
-      (held ? ", those of what is picked and pinned" : shown.length === MOST_EDGES ? ", the strongest" : "");
+      (held ? ", those of what is picked and pinned" : "");
   };
 
   // The nearest node in the direction of an arrow: along the row, or in the next row that has one.

@@ -15,7 +15,7 @@
     const said = make(field, "output");
     const size = ({ low, high }) => low * (high / low) ** (input.value / STEPS);
     const value = () => (input.value === "0" ? 0 : Number(size(field.span).toPrecision(3)));
-    const say = () => { said.textContent = value() ? `≥ ${value()}` : "all"; };
+    const say = () => { said.textContent = value() ? `≥ ${value()}` : field.span.all; };
     input.addEventListener("input", () => { say(); preview({ [key]: value() }); });
     let began; // tells an adjustment from those before it, also after a reload
     const begin = () => { began = Date.now(); };
@@ -28,7 +28,7 @@
         ? (STEPS * Math.log(span.value / span.low)) / Math.log(span.high / span.low) : 0;
       input.value = Math.round(Math.max(0, Math.min(STEPS, place)));
       input.disabled = !(span.high > span.low);
-      said.textContent = span.value ? `≥ ${span.value}` : "all";
+      said.textContent = span.value ? `≥ ${span.value}` : span.all;
     };
   };
 
@@ -65,7 +65,15 @@
   // The graph as it looks now, its colours written into it.
   const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size",
     "font-weight", "text-anchor"];
-  const picture = ({ circuit: { svg } }) => {
+  const HEAD = 30, FOOT = 62; // px for the title above, the legend below
+  const said = (svg, x, y, text, size, weight) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    Object.entries({ x, y, fill: getComputedStyle(svg).color, "font-family": "system-ui, sans-serif",
+      "font-size": size, "font-weight": weight }).forEach(([key, value]) => made.setAttribute(key, value));
+    made.textContent = text;
+    return made;
+  };
+  const picture = ({ circuit: { svg, caption, layout } }, { title, legend }) => {
     const copy = svg.cloneNode(true);
     const to = copy.querySelectorAll("*");
     svg.querySelectorAll("*").forEach((element, place) => {
@@ -78,12 +86,22 @@
     ground.setAttribute("width", "100%");
     ground.setAttribute("height", "100%");
     ground.setAttribute("fill", getComputedStyle(svg.closest(".panel")).backgroundColor);
+    ground.setAttribute("y", -HEAD);
     copy.prepend(ground);
+    copy.append(
+      said(svg, 2, 14 - HEAD, title, 14, 650),
+      said(svg, 2, layout.height + 16, caption.textContent, 12, 400),
+      ...legend.map((line, place) => said(svg, 2, layout.height + 34 + 17 * place, line, 12, 400)),
+    );
+    const height = layout.height + HEAD + FOOT;
+    copy.setAttribute("viewBox", `0 ${-HEAD} ${layout.width} ${height}`);
+    copy.setAttribute("height", height);
     return new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" });
   };
-  const asPng = (element, name) => {
-    const { width, height } = element.circuit.layout, scale = 2;
-    const image = new Image(), url = URL.createObjectURL(picture(element));
+  const asPng = (element, words, name) => {
+    const { width } = element.circuit.layout, scale = 2;
+    const height = element.circuit.layout.height + HEAD + FOOT;
+    const image = new Image(), url = URL.createObjectURL(picture(element, words));
     image.onload = () => {
       const canvas = document.createElement("canvas");
       Object.assign(canvas, { width: width * scale, height: height * scale });
@@ -101,11 +119,11 @@
       const files = make(element, "span", "files");
       const first = (act) => () => graphs().slice(0, 1).forEach(act);
       const svg = make(files, "button", "download link", "SVG"), png = make(files, "button", "download link", "PNG");
-      svg.addEventListener("click", first((graph) => save(picture(graph), element.files.svg)));
-      png.addEventListener("click", first((graph) => asPng(graph, element.files.png)));
+      svg.addEventListener("click", first((graph) => save(picture(graph, element.words), element.files.svg)));
+      png.addEventListener("click", first((graph) => asPng(graph, element.words, element.files.png)));
       element.parts = { nodes, edges };
     }
-    element.files = data.files;
+    Object.assign(element, { files: data.files, words: data.words });
     element.parts.nodes(data.nodes);
     element.parts.edges(data.edges);
   };

@@ -41,7 +41,7 @@
 
   const ARROWS = { ArrowLeft: "previous", ArrowRight: "next" };
   const KEEPS = "input, textarea, select, [contenteditable], [role=slider], [role=listbox], " +
-    "[role=grid], [role=treegrid], .dash-dropdown";
+    "[role=grid], [role=treegrid], .dash-dropdown, button, summary, [tabindex]"; // terms are read
   document.addEventListener("keydown", (event) => {
     const step = ARROWS[event.key];
     if (!step || !plain(event) || event.target.closest(KEEPS)) return;

@@ -2,6 +2,7 @@
 (() => {
   const ROW = 27, HEADER = 32, MOST = 18, EDGE = 19; // px, px, rows in sight, px of borders and bar
   const LETTER = 7.2, NARROW = 64, WIDE = 420; // px of a letter and of columns
+  const DIGITS = 4; // of a number that is not whole
   const PAUSE = 500; // ms between looks while a snapshot is made
   let run = ""; // name of what is being asked
   let asked = null; // what was asked last: { sql, study, of: the element it was asked from, file }
@@ -92,7 +93,8 @@
       cellClassRules: { nothing: "params.value == null" },
       ...(numeric
         ? { type: "rightAligned", cellClass: "number", comparator: { function: "sqlOrder" } }
-        : { tooltipField: `c${place}` }),
+        : {}),
+      tooltipField: `c${place}`,
     };
   };
 
@@ -132,13 +134,14 @@
     tell(answer.more ? "Saved: as many rows as a CSV may have; there are more" : "Saved", "answered");
   };
 
-  // Numbers as the table shows them: whole ones in full (they may be ids), others to 6 digits.
+  // Numbers as the table shows them: whole ones in full (they may be ids), others to four digits that
+  // count, as `make sql` prints them; all digits where the pointer rests, and in the CSV.
   window.dashAgGridFunctions = window.dashAgGridFunctions || {};
   window.dashAgGridFunctions.sqlCell = (cell, kind) => {
     if (cell === null || cell === undefined) return "null";
     if (kind !== "real" || typeof cell !== "number") return String(cell);
-    return Math.abs(cell) >= 1e6 || (cell && Math.abs(cell) < 1e-4)
-      ? cell.toExponential(5) : String(Number(cell.toPrecision(6)));
+    const short = Number(cell.toPrecision(DIGITS));
+    return Math.abs(short) >= 1e6 || (short && Math.abs(short) < 1e-4) ? short.toExponential() : String(short);
   };
   window.dashAgGridFunctions.sqlOrder = (a, b) => {
     if (a === null || b === null) return (a === null ? 0 : 1) - (b === null ? 0 : 1);

@@ -48,6 +48,34 @@
     return made;
   };
 
+  // A question's parameters: a value goes to the address, which makes the statement anew.
+  const fieldsOf = (parameters) => {
+    const given = new URLSearchParams(location.search).get("given") || "";
+    return parameters.map(({ name, doc, value, choices }) => {
+      const label = document.createElement("label"), input = document.createElement("input");
+      label.className = "field";
+      label.dataset.tip = doc;
+      Object.assign(input, { type: "text", value, spellcheck: false, autocomplete: "off" });
+      input.size = Math.max(6, Math.min(32, value.length + 4));
+      input.addEventListener("change", () => {
+        const values = new URLSearchParams(given);
+        values.set(name, input.value);
+        const query = new URLSearchParams(location.search);
+        query.set("given", values);
+        window.lake.go(`${location.pathname}?${query}`);
+      });
+      const called = window.lake.make(label, "span", "label", name);
+      called.after(input);
+      if (choices.length) {
+        const list = window.lake.make(label, "datalist");
+        list.id = `choices-${name}`;
+        for (const choice of choices) window.lake.make(list, "option").value = choice;
+        input.setAttribute("list", list.id);
+      }
+      return label;
+    });
+  };
+
   const build = (element) => {
     const field = { data: null, ground: document.createElement("pre"), text: document.createElement("textarea") };
     const { ground, text } = field;
@@ -61,11 +89,13 @@
     };
     const go = () => {
       const { sql, study, longest, file } = field.data;
+      if (!text.value.trim()) { note.textContent = "There is no statement to run."; return; }
       const own = text.value !== sql;
       window.lake.sql.ask(text.value, study, element, own ? "answer.csv" : file);
       if (!own) { note.textContent = HINT; return; }
       const query = new URLSearchParams(location.search);
       query.delete("query");
+      query.delete("given");
       query.set("sql", text.value);
       const fits = query.toString().length <= longest;
       note.textContent = fits ? HINT : "Too long for the address: a reload will not have it.";
@@ -97,7 +127,10 @@
     row.append(
       button("run", "Run", go), note, button("stop", "Stop", () => window.lake.sql.stop()),
     );
-    element.replaceChildren(area, row);
+    const parameters = document.createElement("div");
+    parameters.className = "parameters";
+    field.parameters = parameters;
+    element.replaceChildren(parameters, area, row);
     fields.set(element, field);
     Object.assign(field, { write, insert });
     window.lake.sql.insert = insert;
@@ -107,6 +140,9 @@
   window.lake.sql = window.lake.sql || {};
   window.lake.kinds.sqlstatement = (element, data) => {
     const field = fields.get(element) || build(element);
+    if (JSON.stringify(field.data?.parameters) !== JSON.stringify(data.parameters)) {
+      field.parameters.replaceChildren(...fieldsOf(data.parameters));
+    }
     field.data = data;
     if (field.text.value !== data.sql) field.write(data.sql);
     const { ask, isAsked } = window.lake.sql;

@@ -10,11 +10,16 @@ from dash.development.base_component import Component
 
 from dashboards.components.marks import drawn
 from dashboards.components.palette import NEGATIVE, POSITIVE, site
-from dashboards.graph import LONGEST_NAME, METRIC, Circuit, Group, level
+from dashboards.graph import LONGEST_NAME, METRIC, Circuit, Group, above, level
 from dashboards.numbers import written
 from dashboards.page import file_name
 from dashboards.text import clip, token, visible
 
+LEGEND = (
+    "Blue supports the answer, orange opposes it; the larger, the stronger.",
+    "Triangle: error node; diamond y: the metric.",
+)
+MOST_DRAWN = 400  # edges at once, the strongest
 MOST_LISTED = 60  # nodes of a list
 LONGEST_LABEL = 120  # characters
 COLOURS = {"positive": POSITIVE, "negative": NEGATIVE}
@@ -31,17 +36,31 @@ def graph(
     return drawn("circuit", given)
 
 
-def bar(circuits: Sequence[Circuit], nodes: float | None, edges: float | None) -> Component:
-    """Thresholds of nodes and edges, pictures of the first circuit as files."""
+def bar(
+    circuits: Sequence[Circuit], nodes: float | None, edges: float | None, *, held: bool
+) -> Component:
+    """Thresholds of nodes and edges, pictures of the first circuit as files. The slider of edges
+    begins where edges begin to be drawn. held: of what is picked or pinned alone."""
     name = circuits[0].facts["circuit"]
+    passing = [above(circuit, nodes or 0.0, 0.0).edges for circuit in circuits]
+    drawn_of = [found["weight"].head(MOST_DRAWN) for found in passing]
     return drawn(
         "circuitbar",
         {
             "files": {kind: file_name(f"circuit.{kind}", name) for kind in ("svg", "png")},
-            "nodes": _span([c.nodes["effect"] for c in circuits], nodes),
-            "edges": _span([c.edges["weight"] for c in circuits], edges),
+            "words": {"title": clip(visible(name), 80), "legend": list(LEGEND)},
+            "nodes": _span([c.nodes["effect"] for c in circuits], nodes) | {"all": "all"},
+            "edges": _span(drawn_of, edges) | {"all": _all(passing, held=held)},
         },
     )
+
+
+def _all(edges: Sequence[pl.DataFrame], *, held: bool) -> str:
+    """What is drawn where no edge is left out by its weight."""
+    most = max(found.height for found in edges)
+    if held or most <= MOST_DRAWN:
+        return "all"
+    return f"strongest {MOST_DRAWN:,} of " + (f"{most:,}" if len(edges) == 1 else "each")
 
 
 def grouping(pinned: int) -> Component:
@@ -130,6 +149,7 @@ def _shape(circuit: Circuit, common: Collection[tuple[str, int]]) -> dict[str, A
         "nodes": nodes,
         "edges": edges,
         "colours": COLOURS,
+        "most": MOST_DRAWN,
         "total": {"nodes": circuit.facts["n_nodes"], "edges": circuit.facts["n_edges"]},
     }
 

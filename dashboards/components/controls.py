@@ -136,5 +136,24 @@ def stepper(previous: str | None, following: str | None, place: str) -> Componen
     )
 
 
+def pager(visit: Visit[Any], page: int, pages: int) -> Component:
+    """Pages of a list, from 0; the arrow keys are not for them."""
+
+    def to(place: int, text: str) -> Component:
+        if not 0 <= place < pages:
+            return html.Span(text, className="off")
+        return html.Span(dcc.Link(text, href=visit.href(page=place)))
+
+    return html.Div(
+        [
+            to(0, "first"),
+            to(page - 1, "previous page"),
+            html.Span(f"{page + 1:,} of {pages:,}", className="place"),
+            to(page + 1, "next page"),
+        ],
+        className="pager",
+    )
+
+
 def _labelled(label: str, field: Component, name: str) -> Component:
     return html.Label([html.Span(label, className="label"), field], className=f"field {name}")

@@ -17,6 +17,7 @@ from dashboards.pages import (
     overview,
     shift,
     sql,
+    task,
 )
 
 PAGES: tuple[AnyPage, ...] = (
@@ -29,6 +30,7 @@ PAGES: tuple[AnyPage, ...] = (
     feature.PAGE,
     circuits.PAGE,
     circuit.PAGE,
+    task.PAGE,
     faithfulness.PAGE,
     shift.PAGE,
     dictionaries.PAGE,

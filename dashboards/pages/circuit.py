@@ -14,18 +14,16 @@ from dashboards.components import circuits, layout
 from dashboards.components.controls import choice, stepper, toggle
 from dashboards.components.empty import empty
 from dashboards.components.marks import term
+from dashboards.flow import FILLED_BY
 from dashboards.graph import METRIC, Circuit, Group
 from dashboards.numbers import written
 from dashboards.page import Download, Page, PageState, Visit
 from dashboards.pages import circuit_node
 from dashboards.pages.circuit_pair import pair
+from dashboards.pages.circuit_task import tasks
 from dashboards.text import clip, visible
 
 ALONE = "–"  # beside: no other circuit
-SIGNS = (
-    "Blue supports the answer, orange opposes it; the larger, the stronger. Triangle: error node; "
-    "diamond y: the metric."
-)
 BOTH = " Hollow: in both circuits, at whatever position."
 FRESH: dict[str, Any] = {  # with another circuit
     "nodes": None, "edges": None, "node": "", "pinned": "", "groups": "",
@@ -58,6 +56,7 @@ def show(visit: Visit[CircuitState]) -> Component:
         lacking = next(c.facts["circuit"] for c in drawn if c.nodes.is_empty())
         why = f"{clip(visible(lacking), 80)} has no nodes."
         return html.Div([_bar(visit, names), empty("circuit_nodes", visit.study, why)])
+    _note_edges(visit, drawn)
     groups = graph.read_groups(visit.state.groups)
     pinned = _pinned(visit, drawn, groups)
     here = next((c for c in drawn if visit.state.node in c.nodes["node"]), drawn[0])
@@ -73,14 +72,24 @@ def show(visit: Visit[CircuitState]) -> Component:
                 [
                     html.Div(
                         [
-                            _tools(visit, drawn),
                             html.Div(
-                                [_graph(visit, drawn, place, groups, pinned) for place in (0, 1)],
-                                className="graphs",
+                                [
+                                    _tools(visit, drawn),
+                                    html.Div(
+                                        [_graph(visit, drawn, p, groups, pinned) for p in (0, 1)],
+                                        className="graphs",
+                                    ),
+                                    html.P(
+                                        " ".join(circuits.LEGEND)
+                                        + (BOTH if len(drawn) == 2 else ""),
+                                        className="quiet",
+                                    ),
+                                ],
+                                className="panel main",
                             ),
-                            html.P(SIGNS + (BOTH if len(drawn) == 2 else ""), className="quiet"),
+                            tasks(visit, drawn),
                         ],
-                        className="panel main",
+                        className="left",
                     ),
                     html.Div(side, className="side"),
                 ],
@@ -101,6 +110,17 @@ def _drawn(visit: Visit[CircuitState]) -> list[Circuit]:
     wanted = [n for n in (visit.state.circuit, visit.state.other) if n != ALONE]
     rows = {row["circuit"]: row for row in listed.to_dicts()}
     return [graph.read(visit.data, visit.study, rows[name]) for name in wanted]
+
+
+def _note_edges(visit: Visit[CircuitState], drawn: list[Circuit]) -> None:
+    """Say of a circuit that should have edges and has none what fills them."""
+    for circuit in drawn:
+        if circuit.facts["n_edges"] and circuit.edges.is_empty():
+            name = clip(visible(circuit.facts["circuit"]), 60)
+            visit.notes.append(
+                f"The table circuit_edges has no rows of {name}, so no edges are drawn; the asset "
+                f"{visit.study}/{FILLED_BY['circuit_edges']} fills it."
+            )
 
 
 def _pinned(visit: Visit[CircuitState], drawn: list[Circuit], groups: list[Group]) -> list[str]:
@@ -136,10 +156,11 @@ def _bar(visit: Visit[CircuitState], names: list[str]) -> Component:
 
 def _tools(visit: Visit[CircuitState], drawn: list[Circuit]) -> Component:
     """Thresholds and files, above the graph."""
+    held = bool(visit.state.node or visit.state.pinned)
     files = [layout.download(n.upper(), visit.file(f"circuit.{n}")) for n in ("json", "dot")]
     return html.Div(
         [
-            circuits.bar(drawn, visit.state.nodes, visit.state.edges),
+            circuits.bar(drawn, visit.state.nodes, visit.state.edges, held=held),
             html.Div(files, className="files"),
         ],
         className="tools",

@@ -20,8 +20,8 @@ from dashboards.page import Download, Page, PageState, Visit
 from dashboards.text import clip, plotly
 
 AGGREGATIONS = {"": "all", "none": "per position", "sum": "summed"}
+LONGEST_NAME, LETTER = 32, 7  # of a circuit, in letters; px of one
 COLUMNS = (
-    Column("circuit", "circuit", term="circuit", width=180),
     Column("task", "task", width=115),
     Column("method", "method", width=70),
     Column("positions", "positions", term="aggregation", width=96),
@@ -55,7 +55,7 @@ def show(visit: Visit[CircuitsState]) -> Component:
             ),
             layout.panel(
                 [f"{rows.height:,} circuits"],
-                table("circuit-table", _linked(visit, rows), COLUMNS, visit=visit),
+                table("circuit-table", _linked(visit, rows), _columns(rows), visit=visit),
                 aside=layout.download("CSV", visit.file("circuits.csv")),
             ),
             layout.panel(
@@ -65,6 +65,15 @@ def show(visit: Visit[CircuitsState]) -> Component:
             ),
         ]
     )
+
+
+def _columns(rows: pl.DataFrame) -> list[Column]:
+    """The circuit's name as wide as the longest, within bounds, and the rest."""
+    longest = min(max(map(len, rows["circuit"])), LONGEST_NAME)
+    return [
+        Column("circuit", "circuit", term="circuit", width=30 + LETTER * longest),
+        *COLUMNS,
+    ]
 
 
 def _rows(visit: Visit[CircuitsState]) -> pl.DataFrame:

@@ -43,7 +43,8 @@ def show(visit: Visit[ClustersState]) -> Component:
     """The page."""
     shown = find(visit)
     if shown is None:
-        return empty("clusterings", visit.study)
+        known = visit.data.ask("clustering_runs", study=visit.study).height > 0
+        return empty("clusters" if known else "clusterings", visit.study)
     view = visit.state.view
     return html.Div(
         [

@@ -6,6 +6,7 @@ Drawn by assets/contexts.js, as one part: put in place link by link, a page of t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -13,7 +14,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboards.components import layout
-from dashboards.components.controls import options, toggle
+from dashboards.components.controls import options, pager, toggle
 from dashboards.components.marks import drawn
 from dashboards.numbers import written
 from dashboards.page import Visit
@@ -28,10 +29,11 @@ DOCUMENTS = 1_000_000  # rows of a shard: doc_id is shard ordinal × this + row
 def contexts_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
     """A page of the contexts."""
     pages = max(1, -(-shown.listed.height // PER_PAGE))
-    page = min(max(visit.state.page, 0), pages - 1)
+    page = _page(visit, pages)
     rows = shown.listed[page * PER_PAGE : (page + 1) * PER_PAGE]
     tokens = tokens_of(visit, rows) if rows.height else {}
     texts = [_context(visit, shown, row, tokens) for row in rows.iter_rows(named=True)]
+    clear = dcc.Link("clear the lasso", href=visit.href(lasso="", page=0))
     return [
         layout.bar(
             options(visit, "order", "Sort", ORDERS, visit.state.order, page=0),
@@ -41,7 +43,10 @@ def contexts_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
         layout.panel(
             _title(shown),
             drawn("contexts", {"contexts": texts, "none": "No context lies there."}),
-            aside=_pager(visit, page, pages),
+            aside=[
+                html.Span(clear if visit.state.lasso else None),
+                pager(visit, page, pages),
+            ],
             name="listed",
         ),
     ]
@@ -68,25 +73,14 @@ def _title(shown: Shown) -> str:
     return f"{shown.listed.height:,} contexts of cluster {number(shown.cluster)}"
 
 
-def _pager(visit: Visit[ClustersState], page: int, pages: int) -> Component:
-    """Pages of the list; the arrow keys are the clusters'."""
-
-    def to(place: int, text: str) -> Component:
-        if not 0 <= place < pages:
-            return html.Span(text, className="off")
-        return html.Span(dcc.Link(text, href=visit.href(page=place)))
-
-    clear = dcc.Link("clear the lasso", href=visit.href(lasso="", page=0))
-    return html.Div(
-        [
-            html.Span(clear if visit.state.lasso else None),
-            to(0, "first"),
-            to(page - 1, "previous page"),
-            html.Span(f"{page + 1:,} of {pages:,}", className="place"),
-            to(page + 1, "next page"),
-        ],
-        className="pager",
-    )
+def _page(visit: Visit[ClustersState], pages: int) -> int:
+    """The page that is asked for; the nearest where there is no such page, and that is said."""
+    asked = visit.state.page
+    page = min(max(asked, 0), pages - 1)
+    if page != asked:
+        visit.notes.append(f"There is no page {asked + 1:,}; this is page {page + 1:,}.")
+        visit.state = replace(visit.state, page=page)
+    return page
 
 
 def _context(

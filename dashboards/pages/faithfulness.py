@@ -16,7 +16,7 @@ from dashboards.components.files import csv
 from dashboards.components.marks import term
 from dashboards.components.tables import Column, in_order, table
 from dashboards.page import Download, Page, PageState, Visit
-from dashboards.pages.faithfulness_curves import UNIT_NAMES, curves
+from dashboards.pages.faithfulness_curves import UNIT_NAMES, curves, unchanged
 
 CHOICES = {  # fields of the state, with their labels, in the order of choosing
     "split": "Split",
@@ -68,7 +68,9 @@ def show(visit: Visit[FaithfulnessState]) -> Component:
             ),
             layout.columns(
                 *(
-                    layout.panel(term(m, m.capitalize()), curves(m, rows), aside=_aside(m))
+                    layout.panel(
+                        term(m, m.capitalize()), curves(m, rows), *_said(m, rows), aside=_aside(m)
+                    )
                     for m in ("faithfulness", "completeness")
                 )
             ),
@@ -84,6 +86,12 @@ def show(visit: Visit[FaithfulnessState]) -> Component:
             ),
         ]
     )
+
+
+def _said(measure: str, rows: pl.DataFrame) -> list[Component]:
+    """Below the curve: which of them are flat because nothing changes."""
+    texts = unchanged(rows) if measure == "faithfulness" else []
+    return [html.P(text, className="quiet") for text in texts]
 
 
 def _aside(measure: str) -> str:

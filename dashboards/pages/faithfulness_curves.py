@@ -14,6 +14,7 @@ from dashboards.numbers import written
 
 UNIT_NAMES = {"feature": "features", "neuron": "neurons", "random": "random features"}
 HEIGHT = 340  # px
+NOTHING = 1e-4  # of F(M) − F(∅): float32, and no more
 APART = 1.7  # a tick is so many times the one before
 
 
@@ -48,6 +49,24 @@ def curves(measure: str, rows: pl.DataFrame) -> Component:
         shapes=[_line(yref="y", y0=full, y1=full, xref="paper", x0=0, x1=1), *lines],
         annotations=notes,
     )
+
+
+def unchanged(rows: pl.DataFrame) -> list[str]:
+    """What is to be said of units whose smaller circuits do nothing: F(C) is F(∅) for two sizes or
+    more, from the smallest on, to within NOTHING of F(M) − F(∅)."""
+    said = []
+    for unit in ("feature", "neuron"):
+        top = rows.filter(selection="top_n", unit=unit).filter(pl.col("n_nodes") > 0)
+        change = (pl.col("f_circuit") - pl.col("f_empty")).abs()
+        full = (pl.col("f_model") - pl.col("f_empty")).abs()
+        nothing = top.sort("n_nodes").select("n_nodes", still=change <= NOTHING * full)
+        first = nothing.filter(pl.col("still").cum_min())["n_nodes"]
+        if first.len() >= 2:
+            said.append(
+                f"Up to {first[-1]:,} {UNIT_NAMES[unit]} change nothing: with them kept, the model "
+                "does what it does with none (F circuit = F ∅)."
+            )
+    return said
 
 
 def _ticks(sizes: list[int]) -> list[int]:

@@ -1,4 +1,8 @@
-"""Features: all of a study in a table, found by label, token or number."""
+"""Features: all of a study in a table, found by label, number, or a token.
+
+A token finds those that are on at it, most often first, and those that raise it. Without a search,
+those of most circuits come first, then those of the largest activation.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from dashboards.text import token
 ROWS = 50  # of a page
 MOST_ROWS = 1_000_000  # of a file
 
-Order = Literal["feature", "label", "density", "mean", "max"]
+Order = Literal["", "feature", "label", "density", "mean", "max", "circuits", "fires"]
 Kind = Literal["all", "alive", "dead", "labelled"]
 KINDS: dict[str, str] = {kind: kind for kind in get_args(Kind)}
 UPWARD = frozenset({"feature", "label"})  # orders that begin with the least
@@ -35,7 +39,7 @@ class FeaturesState(PageState):
     site: str = ""
     search: str = ""
     kind: Kind = "all"
-    order: Order = "density"
+    order: Order = ""  # by circuits; of a search, by what it finds
     turned: bool = False  # from the last to the first
     page: int = 0
 
@@ -54,13 +58,16 @@ def show(visit: Visit[FeaturesState]) -> Component:
         [
             layout.bar(
                 choice("site", "Site", _named(sites), visit.state.site, resets="page"),
-                words("search", "Search", visit.state.search, "label, token, no.", resets="page"),
+                words(
+                    "search", "Search", visit.state.search, "label, token, number", resets="page"
+                ),
                 options(visit, "kind", "", KINDS, visit.state.kind, page=0),
                 _steps(visit, first, rows.height, found),
             ),
             layout.panel(
                 about,
                 listing("Features", _columns(visit), [_row(visit, r) for r in rows.to_dicts()]),
+                html.P(_about(visit), className="quiet"),
                 html.P("" if rows.height else "There is no such feature.", className="quiet"),
                 aside=layout.download("CSV", visit.file("features.csv")),
                 name="features",
@@ -93,11 +100,16 @@ def _asked(visit: Visit[FeaturesState], first: int, most: int) -> pl.DataFrame:
         site=state.site,
         search=state.search,
         kind=state.kind,
-        order=state.order,
-        descending=(state.order not in UPWARD) != state.turned,
+        order=_order(state),
+        descending=(_order(state) not in UPWARD) != state.turned,
         first=first,
         most=most,
     )
+
+
+def _order(state: FeaturesState) -> Order:
+    """What the table is sorted by."""
+    return state.order or ("fires" if state.search.strip() else "circuits")
 
 
 def _steps(visit: Visit[FeaturesState], first: int, shown: int, found: int) -> Component:
@@ -120,14 +132,23 @@ def _columns(visit: Visit[FeaturesState]) -> list[Column]:
         Column("activations", "tokens by value", width="122px"),
         _sorted(visit, "mean", Column("mean", "where on", number=True, width="74px")),
         _sorted(visit, "max", Column("largest", number=True, width="84px")),
+        _sorted(visit, "circuits", Column("circuits", term="circuit", number=True, width="80px")),
+        *_found_by(visit),
         Column("raises", "tokens", term="raised", wide=True, width="30%"),
         _sorted(visit, "label", Column("label", wide=True)),
     ]
 
 
+def _found_by(visit: Visit[FeaturesState]) -> list[Column]:
+    """A column that a search has."""
+    if not visit.state.search.strip():
+        return []
+    return [_sorted(visit, "fires", Column("found by", width="132px"))]
+
+
 def _sorted(visit: Visit[FeaturesState], order: Order, column: Column) -> Column:
     """A column that sorts the table, the other way round where it does so already."""
-    if visit.state.order != order:
+    if _order(visit.state) != order:
         return column._replace(href=visit.href(order=order, turned=False, page=0))
     turned = visit.state.turned
     way: Literal["ascending", "descending"] = (
@@ -144,9 +165,25 @@ def _row(visit: Visit[Any], row: dict[str, Any]) -> Sequence[Cell]:
         _spark(row),
         "–" if row["mean_activation"] is None else f"{row['mean_activation']:.2f}",
         f"{row['max_activation']:.2f}",
+        f"{row['circuits']:,}",
+        *([_matched(row)] if visit.state.search.strip() else []),
         "  ".join(token(text) for text in row["raised"] or []),
         row["label"] or "",
     ]
+
+
+def _matched(row: dict[str, Any]) -> str:
+    """What of a feature the search has found: its texts, its logits, or else label or number."""
+    fires = f"on it {row['fires']:,} ×" if row["fires"] else ""
+    found = [fires, "raises it" if row["raises"] else ""]
+    return ", ".join(filter(None, found)) or "label or number"
+
+
+def _about(visit: Visit[FeaturesState]) -> str:
+    """What a search for a token finds."""
+    if not visit.state.search.strip():
+        return ""
+    return "On it n ×: in so many of the texts that are kept of the feature it is on at the token."
 
 
 def _spark(row: dict[str, Any]) -> Cell:
@@ -159,7 +196,9 @@ def _spark(row: dict[str, Any]) -> Cell:
 
 
 def _csv(visit: Visit[FeaturesState]) -> Download:
-    return csv(_asked(visit, 0, MOST_ROWS).drop("found"))._replace(of=visit.state.site)
+    return csv(_asked(visit, 0, MOST_ROWS).drop("found", "raises", "fires"))._replace(
+        of=visit.state.site
+    )
 
 
 PAGE = Page(

@@ -20,7 +20,6 @@ from dashboards.pages.losses_charts import BINS, distributions, excesses
 QUESTIONS = {
     "subset": "losses_by_subset",
     "rule": "losses_by_rule",
-    "excess": "losses_by_rule",
     "repetition": "losses_by_repetition",
 }
 MOST = 60  # groups drawn; the table has all
@@ -43,20 +42,46 @@ def by_repetition(visit: Visit[Any]) -> list[Component]:
 
 
 def excess(visit: Visit[Any]) -> list[Component]:
-    """Loss beyond the surprisal of the rules."""
-    rows = summary(_binned(visit)).filter(pl.col("known") > 0).sort("excess", descending=True)
+    """Loss beyond the surprisal of the rules, piece by piece, as the query of the name says it."""
+    rows = _excesses(visit)
     if rows.is_empty():
         return [empty("losses", visit.study, "No surprisal of any token is known.")]
+    columns = [
+        Column("name", "rule", width=190),
+        Column("pieces", "pieces", ",d"),
+        Column("tokens", "tokens", ",d"),
+        Column("mean_loss", "mean loss", nats, "nats a piece", term="loss"),
+        Column("surprisal", "surprisal", nats, "nats a piece", term="surprisal"),
+        Column("excess", "excess", partial(nats, sign="+"), "nats a piece", term="excess loss"),
+    ]
     chart = excesses(rows.head(MOST))
     return [
         layout.panel(term("excess loss", "Excess loss"), chart, aside="by rule, farthest first"),
-        layout.panel("All rules", _table(visit, rows, "rule"), aside=_download(visit)),
+        layout.panel(
+            "All rules",
+            table("loss-rules", rows, columns, visit=visit, most_rows=20),
+            aside=_download(visit),
+        ),
     ]
+
+
+def _excesses(visit: Visit[Any]) -> pl.DataFrame:
+    """A row a rule of known surprisal, farthest from it first."""
+    rules = visit.data.shared("excess_loss_by_skill", visit.study)
+    return rules.select(
+        "pieces",
+        "tokens",
+        "mean_loss",
+        "excess",
+        name=pl.concat_str("skill", "slot", separator="/", ignore_nulls=True),
+        surprisal="mean_surprisal",
+    ).sort("excess", "name", descending=[True, False])
 
 
 def as_csv(visit: Visit[Any]) -> Download:
     """The figures of the view."""
-    return csv(summary(_binned(visit)))._replace(of=f"by-{visit.state.by}")
+    rows = _excesses(visit) if visit.state.by == "excess" else summary(_binned(visit))
+    return csv(rows)._replace(of=f"by-{visit.state.by}")
 
 
 def summary(binned: pl.DataFrame) -> pl.DataFrame:
@@ -130,7 +155,7 @@ def _table(visit: Visit[Any], rows: pl.DataFrame, called: str) -> Component:
     ]
     if known:
         columns += [
-            Column("surprisal", "surprisal", nats, "nats", term="surprisal"),
-            Column("excess", "excess", partial(nats, sign="+"), "nats", term="excess loss"),
+            Column("surprisal", "surprisal", nats, "nats a token", term="surprisal"),
+            Column("excess", "excess", partial(nats, sign="+"), "nats a token", term="excess loss"),
         ]
     return table("loss-groups", rows, columns, visit=visit, most_rows=20)

@@ -15,8 +15,6 @@ from dashboards.text import plotly
 BINS = 100  # of the fourth root of a loss
 TICKS = (0, 1e-4, 1e-3, 0.01, 0.1, 0.5, 1, 2, 5, 10, 20)  # nats
 ROW, MARGIN = 24, 66  # px of a group, and around all
-LEAST_EXCESS = 1e-4  # nats a token, drawn
-LOG_AXIS = {"type": "log", "exponentformat": "none", "dtick": 1}
 
 
 def distributions(binned: pl.DataFrame, rows: pl.DataFrame) -> Component:
@@ -89,41 +87,42 @@ def _mark(
 
 
 def excesses(rows: pl.DataFrame) -> Component:
-    """The excess loss of each rule on a log scale; what is below its left end stands there, which
-    is said."""
+    """The excess loss of each rule, a bar from 0 on; the axis is above, where it is seen first."""
     told = [plotly(name, 28) for name in rows["name"]]
-    y = list(range(rows.height))
-    shown = [max(value, LEAST_EXCESS) for value in rows["excess"]]
-    cut = any(value < LEAST_EXCESS for value in rows["excess"])
-    below = f"; at the left end: {LEAST_EXCESS:g} or less" if cut else ""
     bars: Trace = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [x for value in shown for x in (LEAST_EXCESS, value, None)],
-        "y": [x for place in y for x in (place, place, None)],
-        "line": {"color": faint(NEGATIVE, 0.35), "width": 4},
-        "hoverinfo": "skip",
-    }
-    points: Trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": shown,
-        "y": y,
+        "type": "bar",
+        "orientation": "h",
+        "x": rows["excess"].to_list(),
+        "y": list(range(rows.height)),
         "customdata": [
             [nats(excess, sign="+", unit="nats"), nats(surprisal, unit="nats")]
             for excess, surprisal in rows.select("excess", "surprisal").rows()
         ],
-        "text": told,
-        "marker": {"size": 8, "color": NEGATIVE},
-        "hovertemplate": "%{text}<br>excess <b>%{customdata[0]}</b> a token<br>"
+        "hovertext": told,
+        "text": [nats(excess, sign="+") for excess in rows["excess"]],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": NEGATIVE},
+        "hovertemplate": "%{hovertext}<br>excess <b>%{customdata[0]}</b> a piece<br>"
         "over a surprisal of %{customdata[1]}<extra></extra>",
     }
     return figure(
         "excess-losses",
-        [bars, points],
-        height=ROW * len(y) + MARGIN,
+        [bars],
+        height=ROW * rows.height + MARGIN,
         showlegend=False,
-        margin={"t": 4, "b": 44},
-        xaxis={**LOG_AXIS, "title": f"excess loss [nats a token]{below}"},
-        yaxis={"tickvals": y, "ticktext": told, "autorange": "reversed", "showgrid": False},
+        bargap=0.45,
+        margin={"t": 44, "b": 4, "r": 56},
+        xaxis={
+            "title": "excess loss [nats a piece]",
+            "side": "top",
+            "rangemode": "tozero",
+            "zeroline": True,
+        },
+        yaxis={
+            "tickvals": list(range(rows.height)),
+            "ticktext": told,
+            "range": [rows.height - 0.4, -0.6],
+            "showgrid": False,
+        },
     )

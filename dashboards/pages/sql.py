@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from dash import html
 from dash.development.base_component import Component
 
-from dagster_project.lake.queries import shipped
+from dagster_project.lake.queries import SqlFile, shipped
 from dagster_project.lake.schemas import LOGGED, TABLES
 from dashboards.components import layout
 from dashboards.components.controls import choice
@@ -23,8 +24,10 @@ from dashboards.page import Page, PageState, Visit
 from dashboards.sandbox.runner import FILED, MEMORY, SECONDS, SHOWN
 from dashboards.sandbox.snapshot import MOST_BYTES, MOST_ROWS
 from dashboards.state import LONGEST
+from dashboards.text import clip, visible
 
 OPENING = "study_overview"
+MOST_CHOICES = 200  # of a parameter, to choose from
 OWN = "A statement of your own"
 
 
@@ -33,12 +36,18 @@ class SqlState(PageState):
     """What is asked."""
 
     query: str = ""  # a shipped one; empty: the opening one
+    given: str = ""  # values of its parameters, as a query string
     sql: str = ""  # one's own, in place of it
 
 
 def show(visit: Visit[SqlState]) -> Component:
     """The page."""
-    asked = {"sql": statement(visit), "study": visit.study, "longest": LONGEST - 200}
+    asked: dict[str, Any] = {
+        "sql": statement(visit),
+        "study": visit.study,
+        "longest": LONGEST - 200,
+    }
+    asked["parameters"] = _parameters(visit)
     asked["file"] = "answer.csv" if visit.state.sql else f"{visit.state.query}.csv"
     return html.Div(
         [
@@ -59,18 +68,54 @@ def statement(visit: Visit[SqlState]) -> str:
     """The statement that the address stands for."""
     if visit.state.sql:
         return visit.state.sql
+    file = _file(visit)
+    return file.filled(_values(visit, file))
+
+
+def _file(visit: Visit[SqlState]) -> SqlFile:
+    """The shipped question that is asked."""
     queries = shipped("queries")
-    file = queries[visit.choose("query", [*queries], OPENING)]
-    examples = _examples(visit) if file.needed else {}
-    return file.filled({name: examples[name] for name in file.needed})
+    return queries[visit.choose("query", [*queries], OPENING)]
 
 
-def _examples(visit: Visit[SqlState]) -> dict[str, str | None]:
-    """Values for what a question must be given: the first that the study has; null without any."""
+def _values(visit: Visit[SqlState], file: SqlFile) -> dict[str, str | None]:
+    """Values for the parameters of a question: those of the address, else the first that the study
+    has of what must be given; the other defaults are left to the file."""
+    given = dict(parse_qsl(visit.state.given, keep_blank_values=True))
+    names = {p.name for p in file.parameters}
+    visit.notes += [
+        f"The question has no parameter “{clip(visible(name), 60)}”."
+        for name in given
+        if name not in names
+    ]
+    found = _found(visit) if file.needed else {}
+    examples = {name: found[name][0] if found[name] else None for name in file.needed}
+    if "other" in examples:
+        examples["other"] = [*found["other"], None, None][1]
+    return examples | {name: value for name, value in given.items() if name in names}
+
+
+def _found(visit: Visit[SqlState]) -> dict[str, list[str]]:
+    """What a study has that a question may ask of, by the parameter's name."""
     circuits = visit.data.ask("circuit_list", study=visit.study)["circuit"].to_list()
     clusterings = visit.data.ask("clustering_runs", study=visit.study)["clustering"].to_list()
-    one, other = [*circuits, None, None][:2]
-    return {"one": one, "other": other, "clustering": [*clusterings, None][0]}
+    return {"one": circuits, "other": circuits, "clustering": clusterings}
+
+
+def _parameters(visit: Visit[SqlState]) -> list[dict[str, Any]]:
+    """The fields of a question's parameters; a statement of one's own has none."""
+    if visit.state.sql or not (file := _file(visit)).parameters:
+        return []
+    values, found = _values(visit, file), _found(visit)
+    return [
+        {
+            "name": p.name,
+            "doc": f"{p.doc} [{p.type}]",
+            "value": values.get(p.name, (p.default or "").strip("'")) or "",
+            "choices": found.get(p.name, [])[:MOST_CHOICES],
+        }
+        for p in file.parameters
+    ]
 
 
 def _questions(visit: Visit[SqlState]) -> Component:
@@ -78,7 +123,7 @@ def _questions(visit: Visit[SqlState]) -> Component:
     if visit.state.sql:
         named = {"": OWN, **named}
     value = "" if visit.state.sql else visit.state.query
-    return choice("query", "Question", named, value, resets="sql")
+    return choice("query", "Question", named, value, resets="sql given")
 
 
 def _bounds() -> str:

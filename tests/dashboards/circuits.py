@@ -41,7 +41,7 @@ def fill_circuits(lake: Lake, study: str = "plain", texts: tuple[str, ...] = PLA
     put(lake, "circuit_nodes", [row | {"circuit": name} for row in NODES], **order)
     put(lake, "circuit_edges", [row | {"circuit": name} for row in _edges()], **order)
     put(lake, "node_effects", _effects(), **order)
-    put(lake, "pairs", _pairs(len(texts)), **order)
+    put(lake, "pairs", _pairs(texts), **order)
     put(lake, "faithfulness", _faithfulness(), **order)
     sizes = {"n_nodes": 2, "n_edges": 2}
     put(
@@ -102,13 +102,22 @@ def _effects() -> list[Row]:
     ]
 
 
-def _pairs(n_tokens: int) -> list[Row]:
-    """Three prompts that differ at position 1, and one of the other split."""
+def _pairs(texts: Sequence[str]) -> list[Row]:
+    """Three prompts that differ at position 1, and one of the other split; patched there too."""
     prompts: Sequence[Sequence[int]] = ([0, 1, 2, 3], [0, 2, 2, 3], [0, 2, 2, 3], [0, 4, 4, 4])
     return [
-        {"example": i, "split": "test" if i == 3 else "train", "clean_ids": list(ids)}
+        {
+            "example": i,
+            "split": "test" if i == 3 else "train",
+            "case": texts[0],
+            "clean_ids": list(ids),
+            "clean_prefix": "".join(texts[j] for j in ids),
+            "patch_prefix": "".join(texts[j] for j in (ids[0], 3, *ids[2:])),
+            "clean_answer": texts[2],
+            "patch_answer": texts[1],
+        }
         for i, ids in enumerate(prompts)
-        if max(ids) < n_tokens
+        if max(ids) < len(texts)
     ]
 
 

@@ -136,6 +136,32 @@ def test_terms_are_explained_to_pointer_and_keyboard(visit: Visit) -> None:
     expect(tip).to_be_visible()
 
 
+def test_arrow_keys_leave_a_term_that_is_read_alone(visit: Visit) -> None:
+    page = visit.open("/faithfulness?study=plain")
+    expect(page.get_by_text("Figures of agreement")).to_be_visible()
+    page.locator(".panel .term").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#tip")).to_be_visible()
+    expect(page).to_have_url(re.compile("study=plain$"))
+    page.locator("h1").click()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("Figures of bracket")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [360, 600])
+@pytest.mark.parametrize("name", [page.name for page in PAGES])
+def test_pages_fit_a_narrow_window(visit: Visit, width: int, name: str) -> None:
+    page = visit.open(f"/{name}?study=plain")
+    page.set_viewport_size({"width": width, "height": 800})
+    expect(page.locator("h1")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    root = "document.documentElement"
+    assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth")
+    for link in page.locator(".top nav a").all():
+        assert link.evaluate("e => e.getBoundingClientRect().right <= innerWidth")
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
 def test_the_order_of_a_table_goes_to_the_address_and_comes_back_from_it(visit: Visit) -> None:
     page = visit.open("/faithfulness?study=plain&task=bracket")
     tasks, figures = (page.locator(f"#faithfulness-{name}") for name in ("tasks", "figures"))

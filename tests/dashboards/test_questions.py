@@ -49,6 +49,13 @@ FAITHFULNESS: list[Row] = [
         for seed in (0, 1)
     ),
 ]
+PAIRS: list[Row] = [
+    {"example": 0, "split": "test", "case": "one", "clean_prefix": "A cat", "clean_answer": " is"},
+    {"example": 1, "split": "train", "case": "one", "clean_prefix": "A dog", "clean_answer": " is"}
+    | {"patch_prefix": "Some dogs", "patch_answer": " are"},
+    {"example": 2, "split": "train", "case": "one", "clean_prefix": "A cow", "clean_answer": " is"},
+    {"example": 3, "split": "train", "case": "two", "clean_prefix": "Cows", "clean_answer": " are"},
+]
 EVALUATION = ("test", "mean", "default", -1, "ig", "sum")
 OF_DOCUMENT = {"shard": "00000", "doc_id": 1}
 # bins: 100 · 1, 100 · 0.0625^¼ = 50, 100 · 4^¼ = 141.4
@@ -124,6 +131,25 @@ ANSWERS: dict[str, tuple[dict[str, object], str, list[tuple[object, ...]]]] = {
             (*EVALUATION, "random", "top_n", 5, 2, 0.125, 0.0, 0.25, 0.75, 0.5),
         ],
     ),
+    "task_list": ({}, "task train test pairs circuits", [("t", 3, 1, 1, ["a", "b"])]),
+    "task_examples": (
+        {"task": "t", "split": "", "first": 0, "most": 3},
+        "split example case clean_prefix patch_prefix clean_answer patch_answer found",
+        [
+            ("train", 1, "one", "A dog", "Some dogs", " is", " are", 4),
+            ("train", 2, "one", "A cow", None, " is", None, 4),
+            ("train", 3, "two", "Cows", None, " are", None, 4),
+        ],
+    ),
+    "circuit_examples": (
+        {"task": "t", "most": 3},
+        "example case clean_prefix patch_answer train test",
+        [
+            (1, "one", "A dog", " are", 3, 1),
+            (3, "two", "Cows", None, 3, 1),
+            (2, "one", "A cow", None, 3, 1),
+        ],
+    ),
     "faithfulness_by_task": (
         {},
         "task split at_threshold value n_nodes faithfulness completeness accuracy",
@@ -145,6 +171,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Data:
     sites = (("embed", 0.5), ("resid_10", 0.75), ("resid_2", 0.25))
     put(lake, "dictionaries", [{"site": site, "fve": fve} for site, fve in sites], study="s")
     put(lake, "faithfulness", FAITHFULNESS, **T)
+    put(lake, "pairs", PAIRS, **T)
+    put(lake, "pairs", PAIRS, study="another", task="t")
+    put(lake, "circuits", [{"circuit": name} for name in ("b", "a")], **T)
     return Data(lake)
 
 
@@ -183,6 +212,18 @@ def test_documents_come_in_the_order_asked_for_and_of_their_subset(filled: Data)
     assert ids(subset="", order="first") == [0, 1]
     assert ids(subset="", order="easiest") == [0, 1]
     assert ids(subset="books", order="hardest") == [1]
+
+
+def test_examples_of_a_task_are_stepped_through_and_of_a_split(filled: Data) -> None:
+    def found(split: str, first: int) -> list[int]:
+        of = {"study": "s", "task": "t", "split": split}
+        numbers: list[int] = filled.ask("task_examples", **of, first=first, most=2)[
+            "example"
+        ].to_list()
+        return numbers
+
+    assert found("", 2) == [3, 0]
+    assert found("test", 0) == [0]
 
 
 @pytest.mark.parametrize("name", shipped("dashboards"))

@@ -27,6 +27,9 @@ SECOND = {
     "bin_width": 1.0,
     "histogram": [6, 12, 0, 6],
     "raised": [" girl", " was"],
+    "circuits": 1,
+    "raises": False,
+    "fires": None,
     "found": len(FEATURES),
 }
 
@@ -67,6 +70,7 @@ def test_a_row_has_its_histogram_and_the_tokens_that_it_raises(data: Data) -> No
         ("label", False, ["embed/4", "embed/3"]),
         ("label", True, ["embed/4", "embed/3"]),
         ("feature", False, ["embed/3", "embed/4"]),
+        ("circuits", True, ["embed/3", "resid_0/5"]),  # in one each: by the largest activation
         ("feature", True, ["resid_0/59", "resid_0/58"]),
     ],
 )
@@ -83,6 +87,7 @@ def test_features_come_in_the_order_asked_for(
     ("asked", "found"),
     [
         ({"search": " GIRL "}, ["embed/3"]),  # raised by it
+        ({"search": "happy"}, ["embed/3"]),  # raised by none; one of its texts is at it
         ({"search": "was"}, ["embed/4", "embed/3"]),
         ({"search": "he"}, ["embed/4"]),  # a part of the label, and of no token
         ({"search": "7"}, ["resid_0/7", "embed/7"]),
@@ -167,3 +172,16 @@ def test_a_folder_of_no_features_answers_nothing(tmp_path: Path) -> None:
     assert listed(data).is_empty()
     nowhere: dict[str, Value] = {"doc_ids": [], "places": [], "shards": []}
     assert data.ask("tokens_around", **STUDY, **nowhere, before=2, after=1).is_empty()
+
+
+def test_what_a_search_has_found_is_said(data: Data) -> None:
+    """embed/3 is on at ` girl` and at ` happy` in one example each, and raises ` girl`, ` was`;
+    embed/4 raises ` was`."""
+
+    def told(search: str) -> list[tuple[object, ...]]:
+        rows = listed(data, search=search, order="fires")
+        return rows.select("feature", "raises", "fires").rows()
+
+    assert told("girl") == [(3, True, 1)]
+    assert told("happy") == [(3, False, 1)]
+    assert told("was") == [(3, True, None), (4, True, None)]  # the first is in a circuit

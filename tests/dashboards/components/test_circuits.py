@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
+import polars as pl
 import pytest
 from playwright.sync_api import expect
 
 from dagster_project.lake.store import Lake
+from dashboards import graph
+from dashboards.components.circuits import MOST_DRAWN, bar
 from tests.browser import Visit
 from tests.dashboards.circuits import ORDER, fill_circuits, node, opened
 
@@ -151,3 +155,27 @@ def test_a_feature_is_ringed_at_whatever_position_the_other_circuit_has_it(visit
     assert page.locator(".node:has(.common)").count() == 2  # hollow: the same two
     node(page, "mlp_0.9").hover()
     expect(page.locator(".circuit .kin")).to_have_count(0)
+
+
+def test_the_slider_of_edges_begins_where_edges_are_drawn() -> None:
+    """Edges of weights 1, 2, …, all from a node of effect 1 but the strongest two."""
+    strongest = MOST_DRAWN + 100
+    weights = [float(w) for w in range(strongest, 0, -1)]
+    edges = pl.DataFrame({"weight": weights, "down": "y"})
+    edges = edges.with_columns(up=pl.when(pl.col("weight") > strongest - 2).then(pl.lit("b")))
+    edges = edges.with_columns(pl.col("up").fill_null("a"))
+    nodes = pl.DataFrame({"node": ["b", "a"], "effect": [2.0, -1.0]})
+    circuit = graph.Circuit({"circuit": "c"}, nodes, edges, pl.DataFrame())
+
+    def told(least: float | None, *, held: bool = False) -> dict[str, Any]:
+        made = bar([circuit], least, None, held=held).to_plotly_json()["props"]
+        found: dict[str, Any] = json.loads(made["data-with"])["edges"]
+        return found
+
+    drawn = told(None)
+    assert drawn["all"] == f"strongest {MOST_DRAWN:,} of {strongest:,}"
+    assert (drawn["low"], drawn["high"]) == (101.0, strongest)
+    assert told(None, held=True)["all"] == "all"
+    few = told(1.5)  # the node a is left out, and its edges
+    assert few["all"] == "all"
+    assert (few["low"], few["high"]) == (strongest - 1, strongest)

@@ -198,6 +198,9 @@ def test_pictures_and_files(visit: Visit) -> None:
         f"circuit-order.ig.none.{kind}" for kind in ("svg", "png", "json", "dot")
     }
     svg = ET.parse(saved(page, "SVG").path()).getroot()
+    texts = [text.text or "" for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert "order.ig.none" in texts
+    assert texts[-2].startswith("Blue supports the answer")
     assert len(svg.findall(".//{*}path")) == 4 + 3  # edges; y and the triangle, with a halo
     assert not svg.findall(".//{*}*[@class]")
     png = Path(saved(page, "PNG").path()).read_bytes()
@@ -262,9 +265,9 @@ def test_no_circuit_stands_beside_itself(visit: Visit) -> None:
 def test_two_circuits_are_compared_in_a_table(visit: Visit) -> None:
     page = opened(visit, f"{ORDER}&other=copy.ig.sum")
     rows = page.locator("#circuit-pair .ag-center-cols-container .ag-row")
-    cells = ["mlp_0", "–", "+4.000", "+4.000"]
+    cells = ["mlp_0", "–", "+4.000", "–", "+80.00%", "−80.00%"]  # of 5 in all; first less second
     expect(rows).to_have_count(5)
-    assert rows.first.locator(".ag-cell").all_inner_texts()[1:5] == cells
+    assert rows.first.locator(".ag-cell").all_inner_texts()[1:7] == cells
     find = page.get_by_label("Find")
     find.fill("embed / PLURAL")
     find.press("Enter")

@@ -169,6 +169,7 @@ def test_contexts_come_in_pages(visit: Visit) -> None:
     expect(page.locator(".context")).to_have_count(20)
     page = visit.open("/clusters?study=plain&clustering=second&page=99")
     expect(page.locator(".pager .place")).to_have_text("2 of 2")
+    expect(page.locator(".notes")).to_have_text("There is no page 100; this is page 2.")
 
 
 def pixel(page: Page, x: float, y: float) -> tuple[float, float]:

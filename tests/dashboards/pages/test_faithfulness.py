@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import polars as pl
 from playwright.sync_api import expect
 
+from dashboards.pages.faithfulness_curves import unchanged
 from tests.browser import Visit
 
 
@@ -64,3 +66,20 @@ def test_what_the_task_lacks_is_said(visit: Visit) -> None:
             "ablation “zero” is not in the lake; this is mean.",
         ]
     )
+
+
+def test_circuits_that_change_nothing_are_named() -> None:
+    """Up to 50 neurons do nothing. A single size is no curve; what does nothing later is not it."""
+    sizes = [0, 20, 50, 100, 200]
+    common = {"selection": "top_n", "f_model": 10.0, "f_empty": 0.0}
+    neurons = [0.0, 0.0, 0.0005, 4.0, 0.0]
+    features = [0.0, 0.0, 2.0, 4.0, 9.0]
+    rows = pl.DataFrame(
+        [
+            common | {"unit": unit, "n_nodes": size, "f_circuit": value}
+            for unit, values in (("neuron", neurons), ("feature", features))
+            for size, value in zip(sizes, values, strict=True)
+        ]
+    )
+    (said,) = unchanged(rows)
+    assert said.startswith("Up to 50 neurons change nothing")

@@ -37,7 +37,7 @@ def visit(lake: Lake, browser: Browser) -> Iterator[Visit]:
 def test_from_the_table_to_a_feature_and_back(visit: Visit) -> None:
     page = visit.open("/features?study=plain")
     first = page.locator(".features .listing tbody a").first
-    expect(first).to_have_text("embed/4")
+    expect(first).to_have_text("embed/3")  # in a circuit
     expect(page.locator(".features .listing .spark")).to_have_count(1)
     expect(page.locator(".panel h2").first).to_have_text(
         f"{len(FEATURES)} of {len(FEATURES)} features"
@@ -75,7 +75,7 @@ def test_columns_stay_where_they_are_from_page_to_page(visit: Visit) -> None:
     page = visit.open("/features?study=plain")
     columns = page.locator(".features .listing th")
     edges = "all => all.map(e => e.getBoundingClientRect().left)"
-    expect(columns).to_have_count(7)
+    expect(columns).to_have_count(8)
     first = columns.evaluate_all(edges)
     page.get_by_role("link", name="Next").click()
     expect(page.locator(".stepper .place")).to_have_text("51–63")
@@ -226,3 +226,18 @@ def test_hostile_texts_are_shown_and_do_nothing(visit: Visit) -> None:
     bad = "/features?study=plain&site=x&search=%27%3B--&order=x&kind=y&page=99"
     page = visit.open(bad)
     expect(page.locator(".notes li")).to_have_count(4)
+
+
+def test_a_token_finds_the_features_that_are_on_at_it(visit: Visit) -> None:
+    page = visit.open("/features?study=plain")
+    rows = page.locator(".features .listing tbody tr")
+    expect(page.get_by_role("columnheader", name="found by")).to_have_count(0)
+    field = page.get_by_label("Search")
+    for word, found in (("happy", "on it 1 ×"), ("girl", "on it 1 ×, raises it")):
+        field.fill(word)
+        field.press("Enter")
+        expect(rows).to_have_count(1)
+        expect(rows.first.locator("td").nth(6)).to_have_text(found)
+    field.fill("embed/7")
+    field.press("Enter")
+    expect(rows.first.locator("td").nth(6)).to_have_text("label or number")

@@ -176,12 +176,16 @@ def test_documents_need_no_subset(long: Visit) -> None:
     expect(page.locator("#loss-distributions .ytick")).to_have_text(["–"])
 
 
-def test_an_excess_below_the_axis_is_said_to_stand_at_its_end() -> None:
+def test_excesses_are_bars_from_nothing_on_in_nats_a_piece() -> None:
     rows = pl.DataFrame({"name": ["a", "b"], "excess": [0.01, 0.0001], "surprisal": [1.0, 0.0]})
-    title = "excess loss [nats a token]"
-    assert titled(excesses(rows)) == title
-    below = rows.with_columns(excess=pl.lit(0.00001))
-    assert titled(excesses(below)) == f"{title}; at the left end: 0.0001 or less"
+    assert titled(excesses(rows)) == "excess loss [nats a piece]"
+    graph: Any = excesses(rows).to_plotly_json()["props"]["children"]
+    (bars,) = graph.figure["data"]
+    assert bars["x"] == [0.01, 0.0001]
+    assert bars["text"] == ["+0.010", "+0.00010"]
+    axis = graph.figure["layout"]["xaxis"]
+    assert axis["rangemode"] == "tozero"
+    assert "type" not in axis  # linear: lengths of bars mean something
 
 
 def titled(figure: Component) -> str:

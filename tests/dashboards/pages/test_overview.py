@@ -101,3 +101,20 @@ def test_a_page_without_its_tables_names_asset_and_command(root: Lake, browser: 
             command = f"python -m dagster_project.run young --only {asset}"
             expect(page.get_by_text(command)).to_be_visible()
         assert visit.errors == []
+
+
+def test_of_a_page_half_filled_the_table_that_is_missing_is_named(
+    root: Lake, browser: Browser
+) -> None:
+    of = {"study": "young", "clustering": "one"}
+    put(root, "clusterings", [{"n_clusters": 1}], **of)
+    circuit = {"study": "young", "task": "t"}
+    put(root, "circuits", [{"circuit": "c", "aggregation": "sum", "n_edges": 3}], **circuit)
+    put(root, "circuit_nodes", [{"circuit": "c", "effect": 1.0}], **circuit)
+    with serving(root) as url, visiting(browser, url) as visit:
+        page = visit.open("/clusters")
+        expect(page.locator(".empty")).to_contain_text("The table clusters has no rows.")
+        page = visit.open("/circuit")
+        expect(page.locator(".notes")).to_contain_text("The table circuit_edges has no rows of c")
+        expect(page.locator(".notes")).to_contain_text("young/circuits")
+        assert visit.errors == []

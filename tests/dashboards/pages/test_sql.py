@@ -276,3 +276,48 @@ def test_a_server_that_is_gone_is_said(root: Lake, browser: Browser) -> None:
         page.route("**/sql/**", lambda route: route.abort())
         page.get_by_role("button", name="Run").click()
         expect(page.locator(".sqlanswer .why")).to_contain_text("The server does not answer")
+
+
+def test_an_empty_statement_is_not_asked(visit: Visit) -> None:
+    page = visit.open(at("select 7 as seven"))
+    answered(page, "^1 row in")
+    text = page.get_by_label("SQL statement")
+    text.fill("  \n")
+    text.press("Control+Enter")
+    expect(page.get_by_text("There is no statement to run.")).to_be_visible()
+    assert "seven" in page.url
+    assert cells(page) == ["7"]
+
+
+def test_a_questions_parameters_have_fields(visit: Visit) -> None:
+    page = visit.open("/sql?study=plain&query=smallest_faithful")
+    answered(page)
+    field = page.locator(".parameters").get_by_label("at_least")
+    expect(field).to_have_value("0.8")
+    field.fill("0.25'")  # a value can be nothing else
+    field.press("Enter")
+    expect(page).to_have_url(re.compile("given=at_least"))
+    text = page.get_by_label("SQL statement")
+    expect(text).to_have_value(re.compile(r"cast\('0\.25\'\'' as double\)"))
+    expect(page.locator(".sqlanswer .why")).to_contain_text("0.25'")
+    field.fill("0.25")
+    field.press("Enter")
+    answered(page)
+    page.reload()
+    expect(field).to_have_value("0.25")
+    page = visit.open("/sql?study=plain&query=smallest_faithful&given=most%3D1")
+    expect(page.locator(".notes")).to_have_text("The question has no parameter “most”.")
+    page = visit.open("/sql?study=plain&query=circuit_difference")
+    choices = page.locator("#choices-one option")
+    expect(choices).to_have_count(2)
+    page = visit.open(at("select 1 as one"))
+    expect(page.locator(".parameters input")).to_have_count(0)
+
+
+def test_numbers_have_four_digits_in_the_table_and_all_in_the_file(visit: Visit) -> None:
+    page = visit.open(at("select 7.0526123456789::double as x, 0.1::float as y, 123456 as z"))
+    answered(page, "^1 row in")
+    assert [cells(page, place)[0] for place in range(3)] == ["7.053", "0.1", "123456"]
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV").click()
+    assert saved.value.path().read_text().splitlines()[1] == "7.0526123456789,0.1,123456"
