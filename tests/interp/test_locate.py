@@ -32,7 +32,6 @@ from tests.interp.spliced import CLEAN, PATCH, make
 Node: TypeAlias = tuple[str, int | None, int]
 ENDS = ["up_site", "up_pos", "up_feature", "down_site", "down_pos", "down_feature"]
 SITES = site_names(2)
-N_FEATURES = 24
 
 
 class Case(NamedTuple):
@@ -97,11 +96,12 @@ class Independent:
         for up in SITES[: SITES.index(site)]:
             raw = self.joined(up, site).weights(scene.states[site].gradient, feature, where)
             mean = (raw * scene.counted[..., None]).mean(0)
+            error = scene.dictionaries[up].n_features
             for t, j in mean.nonzero().tolist() if self.aggregation == "none" else []:
-                yield (up, t, j if j < N_FEATURES else -1), float(mean[t, j])
+                yield (up, t, j if j < error else -1), float(mean[t, j])
             summed = mean.sum(0)
             for (j,) in summed.nonzero().tolist() if self.aggregation == "sum" else []:
-                yield (up, None, j if j < N_FEATURES else -1), float(summed[j])
+                yield (up, None, j if j < error else -1), float(summed[j])
 
     def graph(self, metric: float, node: float) -> dict[tuple[Node, Node], float]:
         """The graph by its definition: from the metric down, each kept node expanded once."""
@@ -144,7 +144,8 @@ def test_weights_into_all_of_the_last_stream_add_up_to_effects(any_model: Langua
         for site, dictionary in examined.dictionaries.items()
         if site != last
     }
-    everything = SiteNodes(None, torch.tensor([-1, *range(N_FEATURES)]))
+    n_features = examined.dictionaries[last].n_features
+    everything = SiteNodes(None, torch.tensor([-1, *range(n_features)]))
     for _, values in total_weights.total_weights(examined, last, everything, earlier):
         assert set(values) == set(earlier)
         for site, weights in values.items():

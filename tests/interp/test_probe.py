@@ -72,7 +72,7 @@ def test_effects_are_those_with_the_dictionary_in_the_graph(any_model: LanguageM
     found = Reader(model, "resid_1", 8).effects(TEXTS, dictionaries, probe)
     for site in names:
         dictionary = dictionaries[site]
-        effect, size = torch.zeros(25, dtype=torch.float64), torch.zeros(25, dtype=torch.float64)
+        effect, size = torch.zeros(2, dictionary.n_features + 1, dtype=torch.float64)
         for ids in TEXTS:
             x = spliced.states(model, torch.tensor([ids]), [site])[site]
             f, e = (v.requires_grad_(True) for v in spliced.decompose(dictionary, x))
