@@ -69,7 +69,18 @@ def statement(visit: Visit[SqlState]) -> str:
     if visit.state.sql:
         return visit.state.sql
     file = _file(visit)
+    names = {p.name for p in file.parameters}
+    visit.notes += [
+        f"The question has no parameter “{clip(visible(name), 60)}”."
+        for name in _given(visit)
+        if name not in names
+    ]
     return file.filled(_values(visit, file))
+
+
+def _given(visit: Visit[SqlState]) -> dict[str, str]:
+    """Values of parameters in the address."""
+    return dict(parse_qsl(visit.state.given, keep_blank_values=True))
 
 
 def _file(visit: Visit[SqlState]) -> SqlFile:
@@ -81,18 +92,12 @@ def _file(visit: Visit[SqlState]) -> SqlFile:
 def _values(visit: Visit[SqlState], file: SqlFile) -> dict[str, str | None]:
     """Values for the parameters of a question: those of the address, else the first that the study
     has of what must be given; the other defaults are left to the file."""
-    given = dict(parse_qsl(visit.state.given, keep_blank_values=True))
-    names = {p.name for p in file.parameters}
-    visit.notes += [
-        f"The question has no parameter “{clip(visible(name), 60)}”."
-        for name in given
-        if name not in names
-    ]
+    given = {p.name: v for p in file.parameters if (v := _given(visit).get(p.name)) is not None}
     found = _found(visit) if file.needed else {}
     examples = {name: found[name][0] if found[name] else None for name in file.needed}
     if "other" in examples:
         examples["other"] = [*found["other"], None, None][1]
-    return examples | {name: value for name, value in given.items() if name in names}
+    return examples | given
 
 
 def _found(visit: Visit[SqlState]) -> dict[str, list[str]]:

@@ -43,6 +43,7 @@ def test_from_the_table_to_a_feature_and_back(visit: Visit) -> None:
         f"{len(FEATURES)} of {len(FEATURES)} features"
     )
     page.get_by_role("link", name="largest").click()
+    expect(page.locator("th[aria-sort]")).to_contain_text("largest")
     expect(first).to_have_text("embed/3")
     expect(page.locator("th[aria-sort]")).to_have_attribute("aria-sort", "descending")
     page.get_by_role("link", name="largest").press("Enter")  # which has kept the focus
