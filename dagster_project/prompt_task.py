@@ -78,6 +78,7 @@ def with_prompt(
         aggregation="none",
         node_threshold=thresholds.node,
         edge_threshold=thresholds.edge,
+        total_threshold=thresholds.node,
         edge_kinds=("direct",) if kind == "direct" else ("direct", kind),
     )
     return replace(

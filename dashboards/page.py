@@ -13,6 +13,9 @@ from dashboards.data import Data
 from dashboards.state import PageState, S, address
 from dashboards.text import clip, visible
 
+LAST_PAGE = 10**9
+"""Of a table, whatever an address says: DuckDB can still count the rows before it."""
+
 
 @dataclass
 class Visit(Generic[S]):

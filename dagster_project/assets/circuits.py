@@ -50,7 +50,8 @@ def compute(run: StageRun) -> StageResult:
             nodes, ends = select_nodes(effects, rules.node_threshold), list[pl.DataFrame]()
             for frame in _edges(kind, examined, nodes, rules, spec):
                 edge_writer.append(frame.with_columns(circuit))
-                ends.append(frame.select("up_site", "up_pos", "up_feature"))
+                if kind == "total":
+                    ends.append(frame.select("up_site", "up_pos", "up_feature").unique())
             if kind == "total":
                 nodes = located_nodes(effects, pl.concat(ends))
             columns = ("site", "pos", "feature", "effect", "patch_only")

@@ -51,7 +51,8 @@ def compute(run: StageRun) -> StageResult:
     by_hand = listed((one.site, one.feature) for one in chosen)
     plan = Plan(by_hand, spec.ablation, spec.candidates, spec.by_rule, spec.random_seeds)
     bos_id = model.tokenizer.bos_token_id if run.study.node_effects.skip_bos else None
-    reader = Reader(model, spec.site, run.study.compute.batch_tokens, bos_id)
+    batch = resources.batch(run.study, len(dictionaries))
+    reader = Reader(model, spec.site, batch.tokens, bos_id)
     found = {
         name: shift(reader, dictionaries, _sets(run.study, model, professions), plan)
         for name, professions in spec.probes.items()
@@ -190,10 +191,13 @@ def _chosen(study: Study) -> tuple[Chosen, ...]:
 
 
 def _content(study: Study, _lake: Lake, _partition: str) -> str:
+    from dagster_project.embedded.corpus import VERSION
     from dagster_project.provenance import content_hash
 
-    file = _list_of(study)
-    return content_hash(file) if file is not None and file.is_file() else ""
+    file, texts = _list_of(study), f"texts {VERSION}"
+    if file is None:
+        return texts
+    return f"{texts}, list {content_hash(file) if file.is_file() else f'missing, {file.name}'}"
 
 
 def _reads(study: Study, _partition: str) -> object:

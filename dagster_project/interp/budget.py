@@ -3,9 +3,10 @@
 A batch is as large as the study asks for, unless its estimate exceeds a share of the memory that is
 free; then it is halved until it fits, so that small changes of what is free change no result's
 rounding. A batch holds, in the model's dtype, what a backward needs of each layer (some twelve
-streams: norms, queries, keys, values and their rotations, outputs, sums; two hidden layers of the
+streams: norms, queries, keys, values and their rotations, outputs, sums; three hidden layers of the
 MLP) and three streams a site (clean, patched, gradient); a site's features come in blocks of BLOCK
-numbers, of which up to four are held at a time.
+numbers, of which up to four are held at a time. A model of less than float32 has its unembedding in
+float32 once more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.states import BLOCK
 
-STREAMS, HIDDEN, SITE_STREAMS, BLOCKS = 12, 2, 3, 4
+STREAMS, HIDDEN, SITE_STREAMS, BLOCKS = 12, 3, 3, 4
 
 
 class Budget(NamedTuple):
@@ -51,11 +52,14 @@ def estimate(model: LanguageModel, n_sites: int, tokens: int) -> int:
     config = model.hf.config
     by_layer = STREAMS * model.d_model + HIDDEN * config.intermediate_size
     numbers = tokens * (model.n_layers * by_layer + SITE_STREAMS * n_sites * model.d_model)
-    return model.hf.dtype.itemsize * numbers + BLOCKS * 4 * BLOCK
+    itemsize = model.hf.dtype.itemsize
+    widened = 0 if itemsize >= 4 else 4 * model.n_vocab * model.d_model
+    return itemsize * numbers + BLOCKS * 4 * BLOCK + widened
 
 
 def free_memory(device: torch.device) -> int:
     """Bytes that are free on a device."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "cuda":  # what PyTorch holds unused is free, too
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
     return psutil.virtual_memory().available

@@ -174,7 +174,7 @@ def _targets(
         )
         return
     widest = max(len(up.column) for up in sources)
-    size = max(1, BLOCK // (len(scene.counted) * widest))
+    size = max(1, BLOCK // max(len(scene.counted) * widest, scene.counted.numel()))
     for start in range(0, len(kept.nodes.feature), size):
         block = kept.nodes.take(slice(start, start + size))
         yield block, _rows(scene, kept, block, max(len(u.terms.feature) for u in sources))

@@ -120,10 +120,16 @@ def _frame(
     ]
     lines += [
         f'<text x="{left + width / 2:.0f}" y="{tops[-1] + 15:.0f}" text-anchor="middle" '
-        f'fill="{INK}">{escape(token.strip() or repr(token))}</text>'
+        f'fill="{INK}">{escape(_shown(token))}</text>'
         for token, left, width in zip(_tokens(circuit), lefts, widths, strict=True)
     ]
     return lines
+
+
+def _shown(token: str) -> str:
+    """A token in a form that XML can hold: what is not printed, by its number."""
+    text = token.strip() or repr(token)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _edges(edges: pl.DataFrame, places: dict[Node, Place], most: int) -> list[str]:

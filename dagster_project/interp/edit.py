@@ -26,6 +26,7 @@ from dagster_project.interp.node_selection import node_set
 from dagster_project.interp.sequences import content
 from dagster_project.interp.sites import Batch, activations
 from dagster_project.interp.sites import Edit as SiteEdit
+from dagster_project.interp.states import blocks
 
 NODES = pl.Schema({"site": pl.String(), "pos": pl.Int16(), "feature": pl.Int32()})
 
@@ -98,9 +99,10 @@ def token_means(
         n_tokens += int(counted.sum())
         states = activations(model, batch.ids, list(dictionaries))
         for site, dictionary in dictionaries.items():
-            x = states[site][counted].to(dictionary.bias)  # [token, d_model]
-            features[site] += encode(dictionary, x).sum(0)
-            stream[site] += x.sum(0)
+            x = states[site].to(dictionary.bias)
+            stream[site] += x[counted].sum(0)
+            for text, pos in blocks(dictionary, counted):
+                features[site] += encode(dictionary, x[text, pos]).sum(0)
     features = {site: total / n_tokens for site, total in features.items()}
     return MeanValues(
         features,

@@ -65,6 +65,7 @@ class NodeSet:
     def at(self, site: str, n_positions: int) -> Kept:
         """The set at one site, on prompts of n_positions."""
         nodes = self.nodes.get(site, torch.empty(0, 2, dtype=torch.int64))
+        nodes = nodes[nodes[:, 0] < n_positions]  # a shorter prompt has no others
         everywhere = nodes[:, 0] < 0
         features, column = nodes[:, 1].unique(return_inverse=True)
         length = 1 if everywhere.all() else n_positions

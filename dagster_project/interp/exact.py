@@ -29,8 +29,12 @@ def exact(
     """m(node patched) − m(clean) of each node of a site that changes, per example and position."""
     sites = site_names(model.n_layers)
     plain = gradients(model, examples.clean, examples.discovery_metric(), sites)
-    clean, patches = plain.activation[site], patch_states(model, examples, [site])
-    state = SiteState(clean, None if patches is None else patches[site], plain.gradient[site])
+    clean, patches = (
+        plain.activation[site].to(dictionary.bias),
+        patch_states(model, examples, [site]),
+    )
+    patch = None if patches is None else patches[site].to(clean)
+    state = SiteState(clean, patch, plain.gradient[site].to(clean))
     counted = examples.counted(bos_id) & examples.changed
     again = rerun(model, examples, plain.activation, counted)
     size = max(1, batch_tokens // clean.shape[1])

@@ -33,6 +33,8 @@ def locate(scene: Scene, nodes: pl.DataFrame, rules: Rules) -> Iterator[pl.DataF
     rules.edge_threshold: what |weight| into a node must exceed. y has feature 0 and no position.
     """
     yield _into_metric(nodes)
+    if nodes.is_empty():
+        return
     device, n_examples = scene.counted.device, len(scene.counted)
     summed = bool(nodes["pos"].null_count())
     resamples = resampling_weights(n_examples, rules.resamples, rules.seed, device)

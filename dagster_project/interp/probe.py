@@ -34,7 +34,7 @@ from dagster_project.interp.sites import (
     edited_activation,
     reading_gradients,
 )
-from dagster_project.interp.states import SiteState
+from dagster_project.interp.states import SiteState, blocks
 
 TOLERANCE = 1e-6
 """Of the gradient's largest part."""
@@ -66,8 +66,17 @@ def fit(pooled: Tensor, label: Tensor) -> Probe:
 
 def mean_over(x: Tensor, counted: Tensor) -> Tensor:
     """[text, ..] mean of x [text, position, ..] over the counted [text, position] tokens."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
     weight = counted.to(x)
     return torch.einsum("tp,tp...->t...", weight / weight.sum(1, keepdim=True), x)
+
+
+def _mean_features(dictionary: Dictionary, x: Tensor, counted: Tensor) -> Tensor:
+    """[text, feature] means over the counted tokens of x [text, position, d_model]."""
+    sums = x.new_zeros(len(x), dictionary.n_features)
+    for text, pos in blocks(dictionary, counted):
+        sums.index_add_(0, text, encode(dictionary, x[text, pos]))
+    return sums / counted.sum(1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,7 @@ class Reader:
             counted = content(batch, self.bos_id)
             for site, dictionary in dictionaries.items():
                 x = states[site].to(dictionary.bias)
-                f = encode(dictionary, x.flatten(0, 1)).unflatten(0, x.shape[:2])
-                found[site][rows] = mean_over(f, counted).float().cpu()
+                found[site][rows] = _mean_features(dictionary, x, counted).float().cpu()
         return found
 
     def effects(

@@ -119,6 +119,8 @@ def prompt_pairs(prompt: Prompt, tokenizer: PreTrainedTokenizerBase) -> pl.DataF
     if (prompt.patch is None) != (prompt.patch_answer is None):
         raise PromptError("a patch has a prompt and an answer, or there is none; found one of them")
     encode = encoder(tokenizer)
+    if not prompt.clean:
+        raise PromptError("a prompt has a token at least, found an empty one")
     text = TextPair(*_in_order(prompt), None, (prompt.clean, prompt.clean))
     outcome = tokenize(text, encode)
     if outcome.tokens is None:

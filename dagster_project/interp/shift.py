@@ -31,6 +31,7 @@ from dagster_project.interp.neurons import neurons
 from dagster_project.interp.node_selection import Circuit, random_circuits
 from dagster_project.interp.probe import Probe, Reader, fit
 from dagster_project.interp.sequences import Ids
+from dagster_project.interp.sites import parse_site
 
 Row: TypeAlias = dict[str, str | int | float | bool | None]
 
@@ -96,11 +97,12 @@ EDITS = pl.Schema(
 
 def shift(reader: Reader, dictionaries: Dictionaries, sets: Sets, plan: Plan) -> Found:
     """The experiment with one probe. dictionaries: of all sites, in forward order."""
-    here = up_to(reader.site, dictionaries)
+    here = up_to(reader.site, dictionaries, parallel=reader.model.parallel)
     single = neurons(here)
     probe = fit(reader.pooled(sets.ambiguous.ids), sets.ambiguous.label)
     oracle = fit(reader.pooled(sets.balanced.ids), sets.balanced.label)
-    features, units = (rated(reader, d, sets, probe) for d in (here, single))
+    features = rated(reader, here, sets, probe, plan.by_hand)
+    units = rated(reader, single, sets, probe)
     by_rule, by_neuron = (chosen_by_rule(nodes, plan) for nodes in (features, units))
     shape = by_rule if plan.by_hand.is_empty() else plan.by_hand
     of_features, of_neurons = (
@@ -125,17 +127,27 @@ def shift(reader: Reader, dictionaries: Dictionaries, sets: Sets, plan: Plan) ->
     return Found(pl.DataFrame(rows, schema=EDITS), marked)
 
 
-def up_to(site: str, dictionaries: Dictionaries) -> Dictionaries:
-    """Those of the sites that reach a site, itself included. Raises ValueError."""
+def up_to(site: str, dictionaries: Dictionaries, *, parallel: bool = False) -> Dictionaries:
+    """Those of the sites that reach a site, itself included: of a parallel layer's MLP, not its
+    attention. Raises ValueError."""
     names = list(dictionaries)
     if site not in names:
         raise ValueError(f'probe site "{site}": expected one with a dictionary, of {names}')
-    return {name: dictionaries[name] for name in names[: names.index(site) + 1]}
+    kind, layer = parse_site(site)
+    beside = f"attn_{layer}" if parallel and kind == "mlp" else ""
+    return {s: dictionaries[s] for s in names[: names.index(site) + 1] if s != beside}
 
 
-def rated(reader: Reader, dictionaries: Dictionaries, sets: Sets, probe: Probe) -> pl.DataFrame:
-    """Nodes with an effect on the probe in the ambiguous set, the largest first: site, pos (null),
-    feature, effect, abs_effect, and gender_correlation in the balanced set; no error nodes."""
+def rated(
+    reader: Reader,
+    dictionaries: Dictionaries,
+    sets: Sets,
+    probe: Probe,
+    wanted: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Nodes with an effect on the probe in the ambiguous set, the largest first, and then those
+    wanted (site, feature) that have none: site, pos (null), feature, effect, abs_effect, and
+    gender_correlation in the balanced set; no error nodes."""
     effects = reader.effects(sets.ambiguous.ids, dictionaries, probe)
     means = reader.features(sets.balanced.ids, dictionaries)
     scores = pl.concat(
@@ -150,8 +162,9 @@ def rated(reader: Reader, dictionaries: Dictionaries, sets: Sets, probe: Probe) 
         )
         for site, f in means.items()
     )
+    is_wanted = pl.lit(False) if wanted is None else _among(wanted, effects)
     return (
-        effects.filter(pl.col("feature") >= 0, pl.col("abs_effect") > 0)
+        effects.filter(pl.col("feature") >= 0, (pl.col("abs_effect") > 0) | is_wanted)
         .join(scores, on=["site", "feature"], how="left", maintain_order="left")
         .sort("abs_effect", descending=True, maintain_order=True)
     )
@@ -185,7 +198,7 @@ def chosen_by_rule(rated_nodes: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 
 def like(nodes: pl.DataFrame, rated_nodes: pl.DataFrame, seed: int) -> pl.DataFrame:
     """As many nodes of each site as in `nodes`, drawn from those with an effect."""
-    candidates = rated_nodes.select("site", "pos", "feature")
+    candidates = rated_nodes.filter(pl.col("abs_effect") > 0).select("site", "pos", "feature")
     shape = Circuit("feature", "top_n", len(nodes), nodes)
     (drawn,) = random_circuits((shape,), candidates, seed)
     assert drawn.nodes is not None

@@ -28,7 +28,7 @@ from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.edges import Targets, cotangents
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import read
-from dagster_project.interp.states import BLOCK, ERROR, Change, SiteState, changes
+from dagster_project.interp.states import BLOCK, ERROR, Change, SiteState, change, changes
 
 PASS = 512
 """Tokens from which on a batch is as fast as any: few examples are copied until they have them."""
@@ -74,6 +74,8 @@ class Cells(NamedTuple):
 def moves(dictionary: Dictionary, state: SiteState, counted: Tensor, *, summed: bool) -> Moves:
     """What changes at a site. summed: a feature's nodes at all positions are one."""
     blocks = [_entries(dictionary, found) for _, _, found in changes(dictionary, state, counted)]
+    if not blocks:  # no token counts
+        blocks = [_entries(dictionary, change(dictionary, state.clean.flatten(0, 1)[:0], None))]
     size, column, delta, error = (torch.cat(part) for part in zip(*blocks, strict=True))
     example, pos = counted.nonzero(as_tuple=True)
     n_columns = dictionary.n_features + 1  # the last: the error

@@ -120,7 +120,10 @@ def answer(console: Console, connection: duckdb.DuckDBPyConnection, text: str) -
     """Do what a command or statements say; the rows shown. Raises EOFError for `.quit`."""
     if not text.startswith("."):
         return show(console, connection, text)
-    command, *question = shlex.split(text.strip().rstrip(";"))
+    try:
+        command, *question = shlex.split(text.strip().rstrip(";"))
+    except ValueError as error:  # a quote left open
+        raise LakeError(f"{text}: {error}") from error
     if command != ".ask":
         console.print(answer_command(text))
         return 0

@@ -338,7 +338,8 @@ class ShiftSpec:
     by_rule: Count = 20
     """Features that the rule with gender labels chooses; as many neurons."""
     random_seeds: Count = 3
-    """Draws of random features, as many of each site as were chosen by hand."""
+    """Draws of random features, as many of each site as were chosen by hand, or without a list by
+    the rule."""
     train: Annotated[int, Range(16)] = 256
     """Biographies that probes are trained on."""
     test: Annotated[int, Range(16)] = 512
@@ -374,7 +375,7 @@ class ComputeSpec:
     """Where tensors live; auto: a GPU where there is one. Not part of the data version."""
     batch_tokens: Count = 8192
     """Tokens in a batch: the bound on memory. Not part of the data version."""
-    memory_share: Share = 0.5
+    memory_share: Annotated[float, Range(0.01, 1.0)] = 0.5
     """Share of the free memory that a batch of circuit discovery may take; one of `batch_tokens`
     that would take more is halved until it fits. Not part of the data version."""
     workers: Count = 1

@@ -59,7 +59,8 @@
       input.size = Math.max(6, Math.min(32, value.length + 4));
       input.addEventListener("change", () => {
         const values = new URLSearchParams(given);
-        values.set(name, input.value);
+        if (input.value) values.set(name, input.value);
+        else values.delete(name); // its default again
         const query = new URLSearchParams(location.search);
         query.set("given", values);
         window.lake.go(`${location.pathname}?${query}`);

@@ -20,7 +20,7 @@ from dashboards.components.empty import empty
 from dashboards.components.files import csv
 from dashboards.components.listing import Bars, Cell, Column, Link, listing
 from dashboards.components.palette import site as colour_of
-from dashboards.page import Download, Page, PageState, Visit
+from dashboards.page import LAST_PAGE, Download, Page, PageState, Visit
 from dashboards.text import token
 
 ROWS = 50  # of a page
@@ -84,7 +84,7 @@ def _named(sites: pl.DataFrame) -> dict[str, str]:
 
 def _page(visit: Visit[FeaturesState]) -> pl.DataFrame:
     """The rows of the page that is asked for; of the first where there is no such page."""
-    rows = _asked(visit, max(0, visit.state.page) * ROWS, ROWS)
+    rows = _asked(visit, min(max(0, visit.state.page), LAST_PAGE) * ROWS, ROWS)
     if visit.state.page < 0 or (visit.state.page and rows.is_empty()):
         visit.notes.append(f"There is no page {visit.state.page + 1}; this is the first.")
         visit.state = replace(visit.state, page=0)

@@ -14,7 +14,7 @@ from dashboards.components.controls import choice, options, pager, stepper
 from dashboards.components.empty import empty
 from dashboards.components.files import csv
 from dashboards.components.prompts import prompts
-from dashboards.page import Download, Page, PageState, Visit
+from dashboards.page import LAST_PAGE, Download, Page, PageState, Visit
 from dashboards.pages.circuit_task import metric
 from dashboards.text import LONGEST_TEXT, clip, visible
 
@@ -65,7 +65,7 @@ def show(visit: Visit[TaskState]) -> Component:
 
 def _page(visit: Visit[TaskState]) -> pl.DataFrame:
     """The examples of the page that is asked for; of the first where there is no such page."""
-    rows = _asked(visit, max(0, visit.state.page) * PER_PAGE, PER_PAGE)
+    rows = _asked(visit, min(max(0, visit.state.page), LAST_PAGE) * PER_PAGE, PER_PAGE)
     if visit.state.page < 0 or (visit.state.page and rows.is_empty()):
         visit.notes.append(f"There is no page {visit.state.page + 1}; this is the first.")
         visit.state = replace(visit.state, page=0)

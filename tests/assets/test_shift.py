@@ -95,10 +95,15 @@ def test_the_lists_content_counts_not_its_name(study: Study, tmp_path: Path) -> 
     content, reads = shift.STAGE.content, shift.STAGE.reads
     assert content
     versions = []
-    for name, text in (("a.toml", LIST), ("a.toml", LIST + "# more\n"), ("", "")):
-        if name:
+    for name, text in (
+        ("a.toml", LIST),
+        ("a.toml", LIST + "# more\n"),
+        ("gone.toml", ""),
+        ("", ""),
+    ):
+        if text:
             (tmp_path / name).write_text(text)
         named = replace(study, shift=replace(study.shift, features=name))
         versions.append(content(named, Lake(tmp_path), ""))
         assert reads(named, "") == reads(study, "")
-    assert len(set(versions)) == 3
+    assert len(set(versions)) == 4

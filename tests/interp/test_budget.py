@@ -16,7 +16,7 @@ GIB = 2**30
 
 def test_an_estimate_by_hand(tiny_llama: LanguageModel) -> None:
     d, layers, hidden = tiny_llama.d_model, 2, tiny_llama.hf.config.intermediate_size
-    by_token = layers * (12 * d + 2 * hidden) + 3 * 5 * d
+    by_token = layers * (12 * d + 3 * hidden) + 3 * 5 * d
     assert estimate(tiny_llama, 5, 100) == 4 * 100 * by_token + 16 * BLOCK
 
 

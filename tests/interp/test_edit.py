@@ -83,6 +83,15 @@ def test_a_circuits_node_at_a_position_is_ablated_there_alone(tiny_neox: Languag
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_text_that_ends_before_a_nodes_position_stays(tiny_neox: LanguageModel) -> None:
+    dictionaries, short = random_dictionaries(tiny_neox), batch_of([[9, 60]])
+    nodes = pl.DataFrame({"site": ["embed"], "pos": [2], "feature": [ERROR]}, schema=NODES)
+    edit = Edit.ablating(dictionaries, nodes, ZeroValues(dictionaries))
+    got = edited_activation(tiny_neox, short.ids, "embed", edit.on(short), edit.sites)
+    x = activations(tiny_neox, short.ids, ["embed"])["embed"]
+    torch.testing.assert_close(got, x, rtol=1e-5, atol=1e-5)
+
+
 def test_later_sites_are_edited_on_the_edited_stream(tiny_neox: LanguageModel) -> None:
     dictionaries = random_dictionaries(tiny_neox)
     every = [(s, f) for s in ("embed", "resid_0") for f in range(ERROR, 24)]

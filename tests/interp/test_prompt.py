@@ -108,6 +108,7 @@ def test_a_threshold_beyond_all_leaves_nothing(
         (Prompt("the girl", " was", "the boy"), "a patch has a prompt and an answer"),
         (Prompt("the girl", " was", "the girl", " saw"), "prompts are the same"),
         (Prompt("the girl", " was", "the boy", " was"), "answers share their first token"),
+        (Prompt("", "the"), "found an empty one"),
     ],
 )
 def test_what_cannot_be_examined_is_refused(
@@ -169,6 +170,11 @@ def test_tokens_are_text_in_the_picture() -> None:
         t.text for t in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")
     ]
     assert hostile[0] in texts
+
+
+def test_a_token_that_xml_cannot_hold_is_named() -> None:
+    root = ElementTree.fromstring(svg(drawn(["\x01", "b\u202e"])))
+    assert {r"\x01", r"b\u202e"} <= {t.text for t in root.iter("{http://www.w3.org/2000/svg}text")}
 
 
 def test_names() -> None:

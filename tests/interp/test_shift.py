@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 import torch
 
+from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.edit import listed
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.probe import Reader
+from dagster_project.interp.probe import Probe, Reader
 from dagster_project.interp.shift import (
     EDITS,
     Plan,
@@ -66,7 +69,9 @@ def test_partial_correlation_is_within_groups() -> None:
 def rated() -> pl.DataFrame:
     rows = [("embed", 3, 0.1), ("embed", 4, -0.9), ("attn_0", 1, 0.5), ("attn_0", 2, 0.95)]
     frame = listed([(site, feature) for site, feature, _ in rows])
-    return frame.with_columns(gender_correlation=pl.Series([r[2] for r in rows]))
+    return frame.with_columns(
+        gender_correlation=pl.Series([r[2] for r in rows]), abs_effect=pl.lit(1.0)
+    )
 
 
 def test_the_rule_takes_the_best_of_its_candidates() -> None:
@@ -76,15 +81,35 @@ def test_the_rule_takes_the_best_of_its_candidates() -> None:
 
 
 def test_random_nodes_are_as_many_of_each_site() -> None:
-    drawn = {tuple(like(listed([("embed", 9)]), rated(), seed).row(0)) for seed in range(8)}
+    idle = listed([("embed", 5)]).with_columns(gender_correlation=pl.lit(0.0), abs_effect=0.0)
+    nodes = pl.concat([rated(), idle])  # the last has no effect
+    drawn = {tuple(like(listed([("embed", 9)]), nodes, seed).row(0)) for seed in range(16)}
     assert drawn == {("embed", None, 3), ("embed", None, 4)}
 
 
 def test_sites_after_the_probes_are_left_out(tiny_neox: LanguageModel) -> None:
     dictionaries = spliced.random_dictionaries(tiny_neox)
     assert list(up_to("mlp_0", dictionaries)) == ["embed", "attn_0", "mlp_0"]
+    assert list(up_to("mlp_0", dictionaries, parallel=True)) == ["embed", "mlp_0"]
     with pytest.raises(ValueError, match="expected one with a dictionary"):
         up_to("resid_7", dictionaries)
+
+
+@pytest.mark.parametrize("site", ["mlp_0", "mlp_1"])
+def test_a_probe_beside_attention_has_effects(any_model: LanguageModel, site: str) -> None:
+    """In a parallel layer the MLP does not read what attention adds."""
+    dictionaries = up_to(site, spliced.random_dictionaries(any_model), parallel=any_model.parallel)
+    probe = Probe(torch.linspace(-1, 1, 16), 0.5)
+    texts = [[5, 17, 30], [9, 60, 22, 35]]
+    single = {s: in_float32(d) for s, d in dictionaries.items()}
+    found = Reader(any_model, site).effects(texts, single, probe)
+    assert found.filter(pl.col("abs_effect") > 0)["site"].unique().len() == len(dictionaries)
+
+
+def in_float32(dictionary: Dictionary) -> Dictionary:
+    assert isinstance(dictionary, SparseDictionary)
+    names = ("W_enc", "b_enc", "W_dec", "b_dec")
+    return replace(dictionary, **{n: getattr(dictionary, n).float() for n in names})
 
 
 def test_every_edit_has_its_rows(tiny_neox: LanguageModel) -> None:
@@ -102,7 +127,7 @@ def test_every_edit_has_its_rows(tiny_neox: LanguageModel) -> None:
         return Texts(ids, label, woman, label.long())
 
     dictionaries = spliced.random_dictionaries(tiny_neox)
-    by_hand = listed([("embed", 3), ("attn_0", 5)])
+    by_hand = listed([("embed", spliced.DEAD), ("attn_0", 5)])  # one that is never active
     plan = Plan(by_hand, "mean", candidates=20, by_rule=2, random_seeds=2)
     sets = Sets(texts(ambiguous=True), texts(ambiguous=False), texts(ambiguous=False))
     found = shift(Reader(tiny_neox, "resid_0"), dictionaries, sets, plan)
@@ -120,7 +145,7 @@ def test_every_edit_has_its_rows(tiny_neox: LanguageModel) -> None:
         ("oracle", None, False, 0),
     ]
     chosen = found.features.filter("by_hand").select("site", "feature")
-    assert set(chosen.rows()) <= {("embed", 3), ("attn_0", 5)}
+    assert set(chosen.rows()) == {("embed", spliced.DEAD), ("attn_0", 5)}
     assert found.features["by_rule"].sum() == 2
     assert set(found.features["site"]) <= {"embed", "attn_0", "mlp_0", "resid_0"}
     ordered = found.features["abs_effect"]
