@@ -48,6 +48,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> flask.testing.FlaskClien
     fill_circuits(lake, "hostile", HOSTILE)
     fill_clusters(lake, "hostile", HOSTILE)
     put(lake, "features", FEATURES, study="hostile")  # of which the first has examples
+    put(lake, "shift", [{"probe": text, "edit": "none"} for text in HOSTILE], study="hostile")
+    chosen = {"site": "embed", "feature": 1, "by_hand": True}
+    reasons = [chosen | {"probe": text, "why": text} for text in HOSTILE]
+    put(lake, "shift_features", reasons, study="hostile")
     return create_app(Data(lake)).server.test_client()
 
 
