@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple
 
+import polars as pl
 from dash.development.base_component import Component
 
 from dashboards.data import Data
@@ -92,3 +93,17 @@ class Page(Generic[S]):
 
 AnyPage = Page[Any]
 __all__ = ["AnyPage", "Download", "Page", "PageState", "Visit", "file_name"]
+
+
+def rows_of_page(
+    visit: Visit[Any], most: int, ask: Callable[[int, int], pl.DataFrame]
+) -> pl.DataFrame:
+    """The rows (first, most) of the page of a table that is asked for; of the first, and a note,
+    where there is no such page."""
+    page = visit.state.page
+    rows = ask(min(max(0, page), LAST_PAGE) * most, most)
+    if page < 0 or (page and rows.is_empty()):
+        visit.notes.append(f"There is no page {page + 1}; this is the first.")
+        visit.state = replace(visit.state, page=0)
+        return ask(0, most)
+    return rows

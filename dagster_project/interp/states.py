@@ -38,9 +38,7 @@ class SiteState(NamedTuple):
 class Change(NamedTuple):
     """Tokens of a site in the dictionary's terms."""
 
-    features: (
-        SparseFeatures  # Δf = f_p − f_c of the features active in either, 0 where they are equal
-    )
+    features: SparseFeatures  # Δf = f_p − f_c of those active in either; 0 where they are equal
     clean: Tensor  # f_c [pair] of these
     error: Tensor  # Δε = ε_p − ε_c [token, d_model]
 

@@ -7,7 +7,8 @@ those of most circuits come first, then those of the largest activation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import polars as pl
@@ -20,7 +21,7 @@ from dashboards.components.empty import empty
 from dashboards.components.files import csv
 from dashboards.components.listing import Bars, Cell, Column, Link, listing
 from dashboards.components.palette import site as colour_of
-from dashboards.page import LAST_PAGE, Download, Page, PageState, Visit
+from dashboards.page import Download, Page, PageState, Visit, rows_of_page
 from dashboards.text import token
 
 ROWS = 50  # of a page
@@ -50,7 +51,7 @@ def show(visit: Visit[FeaturesState]) -> Component:
     if sites.is_empty():
         return empty("features", visit.study)
     visit.choose("site", ["", *sites["site"]])
-    rows = _page(visit)
+    rows = rows_of_page(visit, ROWS, partial(_asked, visit))
     found = rows["found"][0] if rows.height else 0
     first = visit.state.page * ROWS
     about = f"{found:,} of {sites['features'].sum():,} features"
@@ -80,16 +81,6 @@ def _named(sites: pl.DataFrame) -> dict[str, str]:
     """Sites with how many features each has."""
     counts = sites.select("site", "features").iter_rows()
     return {"": "all", **{site: f"{site} ({number:,})" for site, number in counts}}
-
-
-def _page(visit: Visit[FeaturesState]) -> pl.DataFrame:
-    """The rows of the page that is asked for; of the first where there is no such page."""
-    rows = _asked(visit, min(max(0, visit.state.page), LAST_PAGE) * ROWS, ROWS)
-    if visit.state.page < 0 or (visit.state.page and rows.is_empty()):
-        visit.notes.append(f"There is no page {visit.state.page + 1}; this is the first.")
-        visit.state = replace(visit.state, page=0)
-        return _asked(visit, 0, ROWS)
-    return rows
 
 
 def _asked(visit: Visit[FeaturesState], first: int, most: int) -> pl.DataFrame:

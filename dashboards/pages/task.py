@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import polars as pl
@@ -14,7 +15,7 @@ from dashboards.components.controls import choice, options, pager, stepper
 from dashboards.components.empty import empty
 from dashboards.components.files import csv
 from dashboards.components.prompts import prompts
-from dashboards.page import LAST_PAGE, Download, Page, PageState, Visit
+from dashboards.page import Download, Page, PageState, Visit, rows_of_page
 from dashboards.pages.circuit_task import metric
 from dashboards.text import LONGEST_TEXT, clip, visible
 
@@ -40,7 +41,7 @@ def show(visit: Visit[TaskState]) -> Component:
     names = listed["task"].to_list()
     task = visit.choose("task", names)
     row = listed.row(names.index(task), named=True)
-    rows = _page(visit)
+    rows = rows_of_page(visit, PER_PAGE, partial(_asked, visit))
     found = rows["found"][0] if rows.height else 0
     return html.Div(
         [
@@ -61,16 +62,6 @@ def show(visit: Visit[TaskState]) -> Component:
             ),
         ]
     )
-
-
-def _page(visit: Visit[TaskState]) -> pl.DataFrame:
-    """The examples of the page that is asked for; of the first where there is no such page."""
-    rows = _asked(visit, min(max(0, visit.state.page), LAST_PAGE) * PER_PAGE, PER_PAGE)
-    if visit.state.page < 0 or (visit.state.page and rows.is_empty()):
-        visit.notes.append(f"There is no page {visit.state.page + 1}; this is the first.")
-        visit.state = replace(visit.state, page=0)
-        return _asked(visit, 0, PER_PAGE)
-    return rows
 
 
 def _asked(visit: Visit[TaskState], first: int, most: int) -> pl.DataFrame:
