@@ -21,10 +21,9 @@ from dashboards.text import clip, plotly
 
 AGGREGATIONS = {"": "all", "none": "per position", "sum": "summed"}
 LONGEST_NAME, LETTER = 32, 7  # of a circuit, in letters; px of one
-COLUMNS = (
-    Column("task", "task", width=115),
-    Column("method", "method", width=70),
-    Column("positions", "positions", term="aggregation", width=96),
+COLUMNS = (  # the method is in the name
+    Column("task", "task", width=118),
+    Column("positions", "positions", term="aggregation", width=108),
     Column("edge_kind", "kind", term="edge", width=64),
     Column("n_nodes", "nodes", ",d", term="node", width=68),
     Column("n_edges", "edges", ",d", term="edge", width=68),
