@@ -93,6 +93,7 @@ def test_a_study_is_chosen_and_kept_from_page_to_page(visit: Visit) -> None:
     expect(page).to_have_url(re.compile(r"/dictionaries\?study=plain"))
     expect(chosen).to_contain_text("plain")
     page.go_back()
+    expect(page).to_have_url(re.compile(r"/\?study=plain$"))
     page.go_back()
     expect(chosen).to_contain_text("hostile")
 

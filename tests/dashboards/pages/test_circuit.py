@@ -258,6 +258,7 @@ def test_no_circuit_stands_beside_itself(visit: Visit) -> None:
     page.get_by_role("link", name="← Previous").click()  # over the one beside it
     expect(page).to_have_url(re.compile(r"circuit=bracket\.ig\.sum&other=copy\.ig\.sum"))
     page.go_back()
+    expect(place).to_have_text("3 of 4")  # drawn again: a menu opened before would be closed
     page.locator(".field.choice", has_text="Circuit").locator(".dash-dropdown").click()
     page.get_by_role("option", name="copy.ig.sum").click()
     expect(page.locator(".graphs h2")).to_have_text(["copy.ig.sum"])
@@ -280,6 +281,7 @@ def test_two_circuits_are_compared_in_a_table(visit: Visit) -> None:
     rows.get_by_role("link", name="3", exact=True).click()
     expect(page).to_have_url(re.compile(r"/feature\?study=plain&site=embed&feature=3"))
     page.go_back()
+    expect(rows).to_have_count(1)  # as it was left
     find.fill("error")
     find.press("Enter")
     expect(rows).to_contain_text(["resid_0"])
