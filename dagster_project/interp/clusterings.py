@@ -18,8 +18,9 @@ import polars as pl
 
 from dagster_project.interp.cluster_metrics import agreement, describe, silhouettes
 from dagster_project.interp.clustering import ZERO, cluster, context_vectors, places_of, sample_of
-from dagster_project.interp.contexts import RULE, mix
+from dagster_project.interp.contexts import mix
 from dagster_project.interp.distinct_features import distinct_features
+from dagster_project.interp.strata import RULE
 from dagster_project.studies.study import ClusteringSpec, ContextFeaturesSpec
 
 

@@ -1,20 +1,20 @@
 """Contexts: predicted tokens, chosen for study, with the n_ctx tokens before them.
 
-Proposed are tokens that the model predicts well (loss ≤ max_loss in the document) and that
-induction does not give away, in documents that are no duplicates; of these every k-th, then at
-most per_document of each document, then `target` in all, leaving out a context whose window and
-answer equal those of one already chosen. With a quota per rule only tokens that start a piece whose
-rule the corpus knows are proposed, and a rule (skill and slot) whose quota is full is passed over.
-Choices follow a seeded hash of (document, position), so that they do not depend on shards or on the
-order of work, and change little as the corpus grows. The model's loss on the window alone differs
-from that in the document: both are kept. Cost: two passes over losses, three with a quota per rule,
-and about two over tokens; one forward of target × n_ctx tokens.
+Proposed are tokens that the model predicts well (loss ≤ max_loss in the document) and that no
+earlier n-gram gives away, in documents that are no duplicates; of these every k-th, then at most
+per_document of each document, then `target` in all, leaving out a context whose window and answer
+equal those of one already chosen. Where the study stratifies, by subset, answer, skill or rule, a
+stratum whose quota is full is passed over. Choices follow a seeded hash of (document, position), so
+that they do not depend on shards or on the order of work, and change little as the corpus grows.
+The model's loss on the window alone differs from that in the document: both are kept. Cost: two
+passes over losses, three with strata of rules, and about two over tokens, three where n-grams are
+looked for in windows; one forward of target × n_ctx tokens.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from math import log
 from typing import NamedTuple
 
 import numpy as np
@@ -23,20 +23,16 @@ import torch
 
 from dagster_project.interp.losses import score
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.ngrams import tokens_since
 from dagster_project.interp.sequences import buckets
 from dagster_project.interp.sites import batch_of, last_hidden
+from dagster_project.interp.strata import BY_RULE, starts_rule, stratum
 from dagster_project.studies.study import ContextsSpec
 
 POSITIONS = 1 << 16  # context_id = doc_id × this + pos
 CHUNK = 1 << 14  # candidates whose windows are read at a time
 
 PROPOSALS = ("doc_id", "pos", "token_id", "loss", "skill", "slot")
-RULE = (
-    pl.when(pl.col("skill").is_not_null())
-    .then(pl.concat_str("skill", "slot", separator="/", ignore_nulls=True))
-    .alias("rule")
-)
-"""A rule by its name: `skill/slot`, or the skill where there is no slot; null where unknown."""
 
 
 class Selection(NamedTuple):
@@ -47,51 +43,63 @@ class Selection(NamedTuple):
     n_candidates: int  # of these, after `every` and `per_document`
     n_repeated: int  # candidates left out because their window and answer were there already
     shortfall: int  # contexts that the target asks for and corpus and quotas do not give
+    of_stratum: dict[str, int]  # contexts chosen of each stratum; empty where there are none
 
 
 def originals(documents: pl.LazyFrame) -> pl.DataFrame:
-    """doc_id of the documents that repeat no earlier one. documents: doc_id, content_hash."""
-    first = documents.group_by("content_hash").agg(pl.col("doc_id").min())
-    return first.select("doc_id").sort("doc_id").collect()
+    """doc_id and subset of the documents that repeat no earlier one.
 
-
-def proposals(losses: pl.LazyFrame, documents: pl.DataFrame, spec: ContextsSpec) -> pl.DataFrame:
-    """Tokens that pass the filters, sorted. losses: a shard's; documents: doc_id of those that
-    may take part."""
-    kept = pl.col("loss") <= spec.max_loss
-    if spec.skip_trigrams:
-        kept &= ~pl.col("trigram_seen")
-    if spec.skip_bigrams:
-        kept &= ~pl.col("bigram_seen")
-    if spec.per_rule:
-        kept &= starts_rule()
-    passing = losses.filter(kept).select(PROPOSALS).collect()
-    return passing.join(documents, on="doc_id", how="semi").sort("doc_id", "pos")
-
-
-def starts_rule() -> pl.Expr:
-    """Whether a row of losses is the first token of a piece whose rule is known.
-
-    The document's first token has no loss, so that a row at position 1 may be the second token of
-    its piece; the surprisal, null for a piece that is not predicted in whole, tells.
+    documents: doc_id, content_hash, pile_set_name.
     """
-    first = pl.col("pos") == pl.col("pos").min().over("doc_id", "piece")
-    whole = (pl.col("pos") > 1) | pl.col("surprisal").is_not_null()
-    return pl.col("skill").is_not_null() & first & whole
+    first = pl.all().sort_by("doc_id").first()
+    unlike = documents.group_by("content_hash").agg(first)
+    return unlike.select("doc_id", subset="pile_set_name").sort("doc_id").collect()
 
 
-def known_rules(losses: pl.LazyFrame) -> set[str]:
-    """Names of the rules in the losses of a shard, those of tokens that do not pass included."""
-    pairs = losses.select("skill", "slot").drop_nulls("skill").unique().collect()
-    return set(pairs.select(RULE)["rule"])
+def proposals(
+    losses: pl.LazyFrame, documents: pl.DataFrame, tokens: pl.LazyFrame, spec: ContextsSpec
+) -> pl.DataFrame:
+    """Tokens that pass the filters, sorted, with the subset of their document.
+
+    losses, tokens: a shard's; documents: doc_id and subset of those that may take part.
+    """
+    kept = pl.col("loss") <= largest_loss(spec)
+    if spec.seen_in == "document" and spec.skip_trigrams:
+        kept &= ~pl.col("trigram_seen")
+    if spec.seen_in == "document" and spec.skip_bigrams:
+        kept &= ~pl.col("bigram_seen")
+    if spec.stratify in BY_RULE:
+        kept &= starts_rule()
+    passing = losses.filter(kept).select(PROPOSALS).collect().join(documents, on="doc_id")
+    return _unseen(passing, tokens, spec).sort("doc_id", "pos")
 
 
-def count_by_rule(contexts: pl.DataFrame, rules: Collection[str]) -> pl.DataFrame:
-    """How many contexts each of the rules has, none included: rule, contexts; fewest first."""
-    counts = contexts.select(RULE).group_by("rule").agg(contexts=pl.len())
-    every = pl.DataFrame({"rule": sorted(rules)}, schema={"rule": pl.String})
-    found = every.join(counts, on="rule", how="left")
-    return found.with_columns(pl.col("contexts").fill_null(0)).sort("contexts", "rule")
+def largest_loss(spec: ContextsSpec) -> float:
+    """Of a context's answer, in nats."""
+    return spec.max_loss * (log(2) if spec.loss_unit == "bits" else 1.0)
+
+
+def _unseen(passing: pl.DataFrame, tokens: pl.LazyFrame, spec: ContextsSpec) -> pl.DataFrame:
+    """Those of `passing` that no n-gram gives away which the losses do not tell of."""
+    in_window = spec.seen_in == "window"
+    asked = {3: in_window and spec.skip_trigrams, 2: in_window and spec.skip_bigrams}
+    sizes = [n for n, wanted in {**asked, 1: spec.skip_repeated}.items() if wanted]
+    if not sizes or passing.is_empty():
+        return passing
+    text = _of_documents(tokens, passing).collect()
+    unseen = pl.lit(True)
+    for n in sizes:
+        since = pl.lit(tokens_since(text, n))
+        unseen &= since.is_null() | (since > spec.n_ctx - (n - 1) if in_window else False)
+    where = text.filter(unseen).select("doc_id", pl.col("pos").cast(passing.schema["pos"]))
+    return passing.join(where, on=["doc_id", "pos"], how="semi")
+
+
+def _of_documents(tokens: pl.LazyFrame, rows: pl.DataFrame) -> pl.LazyFrame:
+    """doc_id, pos, token_id of the documents that rows (doc_id) are of, sorted."""
+    wanted = rows.select("doc_id").unique().lazy()
+    found = tokens.select("doc_id", "pos", "token_id").join(wanted, on="doc_id", how="semi")
+    return found.sort("doc_id", "pos")
 
 
 def select(proposed: pl.DataFrame, tokens: pl.LazyFrame, spec: ContextsSpec) -> Selection:
@@ -104,15 +112,15 @@ def select(proposed: pl.DataFrame, tokens: pl.LazyFrame, spec: ContextsSpec) -> 
         sequences = windows(chunk, tokens, spec.n_ctx, answer=True).to_list()
         admitted = [
             row
-            for row, rule in enumerate(chunk["rule"])
-            if quotas.left and quotas.admit(rule, sequences[row])
+            for row, name in enumerate(chunk["stratum"])
+            if quotas.left and quotas.admit(name, sequences[row])
         ]
         chosen.append(chunk[admitted])
         if quotas.full:
-            waiting = waiting.filter(~pl.col("rule").is_in(quotas.full))
-    contexts = pl.concat(chosen).drop("rule").sort("context_id")
+            waiting = waiting.filter(~pl.col("stratum").is_in(quotas.full))
+    contexts = pl.concat(chosen).drop("stratum", "subset").sort("context_id")
     counts = (len(proposed), len(candidates), quotas.repeated)
-    return Selection(contexts, *counts, shortfall=quotas.left)
+    return Selection(contexts, *counts, quotas.left, dict(quotas.of_stratum))
 
 
 def windows(
@@ -124,15 +132,8 @@ def windows(
     near its document's start has fewer than n_ctx tokens. Raises ValueError for one that is not
     within its document.
     """
-    wanted = contexts.select("doc_id").unique().lazy()
-    documents = (
-        tokens.select("doc_id", "pos", "token_id")
-        .join(wanted, on="doc_id", how="semi")
-        .sort("doc_id", "pos")
-        .group_by("doc_id", maintain_order=True)
-        .agg(ids="token_id")
-        .collect()
-    )
+    grouped = _of_documents(tokens, contexts).group_by("doc_id", maintain_order=True)
+    documents = grouped.agg(ids="token_id").collect()
     joined = contexts.select("doc_id", pos=pl.col("pos").cast(pl.Int64)).join(
         documents, on="doc_id", how="left", maintain_order="left"
     )
@@ -171,23 +172,23 @@ def _candidates(proposed: pl.DataFrame, spec: ContextsSpec) -> pl.DataFrame:
     if spec.per_document:
         rank = pl.col("within").rank("ordinal").over("doc_id")
         ordered = ordered.filter(rank <= spec.per_document)
-    return ordered.sort("among").drop("within", "among").with_columns(RULE)
+    return ordered.sort("among").drop("within", "among").with_columns(stratum=stratum(spec))
 
 
 class _Quotas:
-    """What may still be chosen: `left` in all, and so many of each rule; no window twice."""
+    """What may still be chosen: `left` in all, so many of each stratum; no window twice."""
 
     def __init__(self, spec: ContextsSpec) -> None:
         self.left = spec.target
-        self.per_rule = spec.per_rule
+        self.per_stratum = spec.per_stratum
         self.repeated = 0
-        self.full: set[str | None] = set()  # rules of which enough are chosen
-        self.of_rule: Counter[str | None] = Counter()
+        self.full: set[str] = set()  # strata of which enough are chosen
+        self.of_stratum: Counter[str] = Counter()
         self.seen: set[bytes] = set()
 
-    def admit(self, rule: str | None, sequence: list[int]) -> bool:
+    def admit(self, stratum: str | None, sequence: list[int]) -> bool:
         """Whether a candidate is chosen; sequence: its window and answer."""
-        if rule in self.full:
+        if stratum in self.full:
             return False
         key = np.array(sequence, dtype=np.uint32).tobytes()
         if key in self.seen:
@@ -195,9 +196,10 @@ class _Quotas:
             return False
         self.seen.add(key)
         self.left -= 1
-        self.of_rule[rule] += 1
-        if self.of_rule[rule] == self.per_rule:
-            self.full.add(rule)
+        if stratum is not None:
+            self.of_stratum[stratum] += 1
+            if self.of_stratum[stratum] == self.per_stratum:
+                self.full.add(stratum)
         return True
 
 

@@ -28,6 +28,7 @@ def check(study: Study) -> None:
     for name in (*study.tasks, *study.clusterings):
         if not name.replace("-", "_").isidentifier():
             raise StudyError(study.file, "tasks and clusterings", "letters, digits, - and _", name)
+    _check_contexts(study)
     _check_context_features(study)
     _check_training(study.file, "dictionaries.train", study.dictionaries.train)
     if study.recipe:
@@ -48,6 +49,13 @@ def _check_corpus(study: Study) -> None:
     if not corpus.files and not corpus.max_shards:
         expected = f"a positive integer with corpus.{given[0]}"
         raise StudyError(study.file, "corpus.max_shards", expected, corpus.max_shards)
+
+
+def _check_contexts(study: Study) -> None:
+    spec = study.contexts
+    if bool(spec.stratify) != bool(spec.per_stratum):
+        expected = "above 0 with contexts.stratify, and 0 without"
+        raise StudyError(study.file, "contexts.per_stratum", expected, spec.per_stratum)
 
 
 def _check_context_features(study: Study) -> None:

@@ -83,16 +83,26 @@ class ContextsSpec:
     n_ctx: Count = 64
     """Tokens before the answer token that make the context (fewer at a document's start)."""
     max_loss: NonNegative = 0.1
-    """Largest loss of an answer token in nats: tokens that the model predicts well."""
+    """Largest loss of an answer token in its document: tokens that the model predicts well."""
+    loss_unit: Literal["nats", "bits"] = "nats"
+    """Of max_loss. The original counts in bits, of ln 2 = 0.693 nats."""
     skip_trigrams: bool = True
-    """Leave out answers whose trigram occurred earlier in the document (induction)."""
+    """Leave out answers whose trigram (the two tokens before and the answer) occurred earlier:
+    induction predicts them."""
     skip_bigrams: bool = False
-    """Leave out answers whose bigram occurred earlier in the document."""
+    """Leave out answers whose bigram occurred earlier."""
+    skip_repeated: bool = False
+    """Leave out answers that occurred earlier at all: what is left is unique in what is read."""
+    seen_in: Literal["document", "window"] = "document"
+    """Where earlier is: from the document's start on, or among the n_ctx tokens before."""
     per_document: Annotated[int, Range(0)] = 1
     """Contexts of one document at most; 0: no limit."""
-    per_rule: Annotated[int, Range(0)] = 0
-    """Contexts of one rule (skill and slot) at most, so that common rules do not crowd out rare
-    ones; only tokens that start a piece whose rule is known take part. 0: no such limit."""
+    stratify: Literal["", "subset", "answer", "skill", "rule"] = ""
+    """Take at most per_stratum contexts of each subset of the corpus, of each answer token, or of
+    each known skill or rule (skill and slot), so that the common do not crowd out the rare. With
+    `skill` and `rule` only tokens that start a piece whose rule is known take part."""
+    per_stratum: Annotated[int, Range(0)] = 0
+    """Contexts of one stratum at most; with `stratify` alone, and then above 0."""
     every: Count = 1
     """Of the tokens that pass the filters, in document order, keep every k-th."""
     shards: Annotated[int, Range(0)] = 0

@@ -20,7 +20,7 @@ STUDY = Study(
     file=Path("small.toml"),
     model=ModelSpec("tiny"),
     corpus=CorpusSpec(files=("*.txt",)),
-    contexts=ContextsSpec(n_ctx=4, per_rule=3, target=20),
+    contexts=ContextsSpec(n_ctx=4, stratify="rule", per_stratum=3, target=20),
 )
 RULES = [("sum", "digit", 0.0)] * 6 + [("copy", None, 0.0)] * 2 + [("date", "day", 9.0)]
 """Skill, slot and loss of the answer of each document of a shard: no date is predicted well."""
@@ -70,7 +70,12 @@ def test_quotas_and_what_misses_them(lake: Lake) -> None:
     ]
     assert set(chosen["pos"]) == {3}  # where the piece starts
     assert set(chosen["answer_id"]) == {20}
-    shown = ("rules", "smallest_rule", "contexts_of_smallest_rule", "rules_below_quota")
+    shown = (
+        "strata",
+        "smallest_stratum",
+        "contexts_of_smallest_stratum",
+        "strata_below_quota",
+    )
     assert [figures[name] for name in shown] == [3, "date/day", 0, 1]
     assert "date/day: 0 contexts, 3 fewer than the quota" in told
     assert not any(line.startswith(("sum", "copy")) for line in told)
@@ -78,9 +83,9 @@ def test_quotas_and_what_misses_them(lake: Lake) -> None:
 
 def test_without_a_quota_every_token_may_be_chosen(lake: Lake) -> None:
     told: list[str] = []
-    free = replace(STUDY, contexts=replace(STUDY.contexts, per_rule=0, per_document=0, target=60))
-    figures = run(lake, free, told).figures
-    assert "rules" not in figures
+    unlimited = ContextsSpec(n_ctx=4, per_document=0, target=60)
+    figures = run(lake, replace(STUDY, contexts=unlimited), told).figures
+    assert "strata" not in figures
     chosen = lake.scan("contexts", study="small").collect()
     assert None in set(chosen["skill"])
     assert set(chosen["pos"]) == {1, 2, 3, 4}

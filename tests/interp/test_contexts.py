@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -15,8 +16,6 @@ from hypothesis import strategies as st
 from dagster_project.interp import contexts as module
 from dagster_project.interp.contexts import (
     context_losses,
-    count_by_rule,
-    known_rules,
     mix,
     originals,
     proposals,
@@ -24,6 +23,7 @@ from dagster_project.interp.contexts import (
     windows,
 )
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.strata import counts, known_strata
 from dagster_project.studies.study import ContextsSpec
 
 torch.set_num_threads(1)
@@ -35,6 +35,7 @@ TYPES = {
     "loss": pl.Float32,
     "skill": pl.String,
     "slot": pl.String,
+    "subset": pl.String,
 }
 
 
@@ -48,17 +49,21 @@ def proposed_of(
     documents: Mapping[int, Sequence[int]],
     rules: Mapping[int, tuple[str, str | None]] | None = None,
 ) -> pl.DataFrame:
-    """Every predicted token, with loss 0.01; rules: skill and slot of each token, if known."""
+    """Every predicted token, with loss 0.01; rules: skill and slot of each token, if known.
+    Documents of odd number are of subset `odd`, the others of none."""
     predicted = tokens_of(documents).filter(pl.col("pos") > 0).collect()
     known = [(rules or {}).get(token, (None, None)) for token in predicted["token_id"]]
     skills, slots = [skill for skill, _ in known], [slot for _, slot in known]
     columns = predicted.with_columns(
-        loss=0.01, skill=pl.Series(skills, dtype=pl.String), slot=pl.Series(slots, dtype=pl.String)
+        loss=0.01,
+        skill=pl.Series(skills, dtype=pl.String),
+        slot=pl.Series(slots, dtype=pl.String),
+        subset=pl.when(pl.col("doc_id") % 2 == 1).then(pl.lit("odd")),
     )
     return columns.cast(TYPES)  # type: ignore[arg-type]
 
 
-def spec(**values: int | float | bool) -> ContextsSpec:
+def spec(**values: int | float | bool | str) -> ContextsSpec:
     return ContextsSpec(**{"per_document": 0, "n_ctx": 3, **values})  # type: ignore[arg-type]
 
 
@@ -83,15 +88,49 @@ def test_filters_by_hand() -> None:
         },
         schema_overrides={"loss": pl.Float32},
     )
-    documents = pl.DataFrame({"doc_id": [1, 3]})  # 2 is a duplicate
+    documents = pl.DataFrame({"doc_id": [1, 3], "subset": ["web", None]})  # 2 is a duplicate
+    tokens = tokens_of({1: [0, 7, 7, 7, 7], 3: [0, 7]})
 
     def positions(rules: ContextsSpec) -> list[int]:
-        return proposals(losses, documents, rules)["pos"].to_list()
+        found = proposals(losses, documents, tokens, rules)
+        assert set(found["subset"]) == {"web"}
+        return found["pos"].to_list()
 
     limit = float(np.float32(0.1))
     assert positions(spec(max_loss=limit)) == [1, 2]
+    assert positions(spec(max_loss=0.15, loss_unit="bits")) == [1, 2]  # 0.104 nats
+    assert positions(spec(max_loss=0.14, loss_unit="bits")) == [1]  # 0.097 nats
     assert positions(spec(max_loss=limit, skip_bigrams=True)) == [1]
     assert positions(spec(max_loss=limit, skip_trigrams=False)) == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("rules", "left"),
+    [
+        ({"skip_trigrams": False}, [1, 2, 3, 4, 5, 6, 7, 8]),
+        ({"skip_trigrams": False, "skip_repeated": True}, [1, 2, 3, 5]),  # and 0 at the start
+        ({"skip_trigrams": False, "skip_repeated": True, "seen_in": "window"}, [1, 2, 3, 5, 6, 8]),
+        ({"seen_in": "window", "n_ctx": 7}, [1, 2, 3, 4, 5, 6, 7, 8]),
+        ({"seen_in": "window", "n_ctx": 8}, [1, 2, 3, 4, 5, 6, 7]),
+        ({"seen_in": "window", "skip_bigrams": True, "n_ctx": 6}, [1, 2, 3, 4, 5, 6, 7, 8]),
+        ({"seen_in": "window", "skip_bigrams": True, "n_ctx": 7}, [1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_what_stands_in_the_window_or_document_already(
+    rules: dict[str, bool | str | int], left: list[int]
+) -> None:
+    """The document is 0 1 2 3 1 4 0 1 2, windows have three tokens unless said otherwise. At 7
+    the bigram 0 1 stands again, six tokens after the first, and at 8 the trigram 0 1 2: a window
+    has to reach seven and eight tokens back to hold them."""
+    ids = [0, 1, 2, 3, 1, 4, 0, 1, 2]
+    losses = (
+        proposed_of({1: ids})
+        .lazy()
+        .with_columns(loss=pl.lit(0.0, pl.Float32), trigram_seen=False, bigram_seen=False)
+    )
+    documents = pl.DataFrame({"doc_id": [1]}, schema={"doc_id": pl.Int64}).with_columns(subset=None)
+    found = proposals(losses.drop("subset"), documents, tokens_of({1: ids}), spec(**rules))
+    assert found["pos"].to_list() == left
 
 
 def test_with_a_quota_only_tokens_that_start_a_known_rule_are_proposed() -> None:
@@ -111,17 +150,23 @@ def test_with_a_quota_only_tokens_that_start_a_known_rule_are_proposed() -> None
     losses = pl.LazyFrame(rows, columns, orient="row").with_columns(
         token_id=7, trigram_seen=False, bigram_seen=False
     )
-    documents = pl.DataFrame({"doc_id": [1, 2, 3]})
-    found = proposals(losses, documents, spec(per_rule=1))
+    documents = pl.DataFrame({"doc_id": [1, 2, 3]}).with_columns(subset=pl.lit("web"))
+    by_rule, none = spec(stratify="rule", per_stratum=1), tokens_of({})
+    found = proposals(losses, documents, none, by_rule)
     assert found.select("doc_id", "pos").rows() == [(1, 2), (2, 2), (3, 1), (3, 9)]
     assert found.select("skill", "slot").rows() == [("sum", "digit")] * 2 + [("copy", None)] * 2
-    assert len(proposals(losses, documents, spec())) == 9
-    assert known_rules(losses) == {"sum/digit", "copy"}
+    assert len(proposals(losses, documents, none, spec())) == 9
+    assert known_strata(losses, documents, by_rule) == {"sum/digit", "copy"}
+    by_skill = spec(stratify="skill", per_stratum=1)
+    assert proposals(losses, documents, none, by_skill).equals(found)
+    assert known_strata(losses, documents, by_skill) == {"sum", "copy"}
+    assert known_strata(losses, documents, spec(stratify="subset")) == {"web"}
+    assert known_strata(losses, documents, spec(stratify="answer")) == set()
 
 
 def test_originals_come_first() -> None:
-    documents = pl.LazyFrame({"doc_id": [5, 1, 9, 2], "content_hash": ["a", "b", "a", "b"]})
-    assert originals(documents)["doc_id"].to_list() == [1, 5]
+    columns = {"doc_id": [5, 1, 9, 2], "content_hash": list("abab"), "pile_set_name": list("wxyz")}
+    assert originals(pl.LazyFrame(columns)).rows() == [(1, "x"), (5, "w")]
 
 
 def test_windows_at_a_start_and_within() -> None:
@@ -185,14 +230,35 @@ def test_quotas_by_hand(seed: int) -> None:
     documents = {0: [9, 0], 1: [9, 0], 2: [9, 0], 3: [8, 0], 5: [8, 1]}
     documents |= {10 + i: [20 + i, 2] for i in range(5)}
     proposed, tokens = proposed_of(documents, RULES), tokens_of(documents)
-    found = select(proposed, tokens, spec(per_rule=2, target=50, seed=seed))
-    counts = count_by_rule(found.contexts, {"sum", "sum/digit", "sum/carry", "date/day"})
-    assert counts.rows() == [("date/day", 0), ("sum/carry", 1), ("sum", 2), ("sum/digit", 2)]
+    by_rule = spec(stratify="rule", per_stratum=2, target=50, seed=seed)
+    found = select(proposed, tokens, by_rule)
+    counted = counts(found.of_stratum, {"sum", "sum/digit", "sum/carry", "date/day"})
+    assert counted.rows() == [("date/day", 0), ("sum/carry", 1), ("sum", 2), ("sum/digit", 2)]
     assert 3 in found.contexts["doc_id"]
     assert found.shortfall == 45
-    few = select(proposed, tokens, spec(per_rule=2, target=3, seed=seed)).contexts
+    few = select(proposed, tokens, replace(by_rule, target=3)).contexts
     assert len(few) == 3  # the target caps
     assert set(few["context_id"]) <= set(found.contexts["context_id"])
+
+
+@pytest.mark.parametrize(
+    ("stratify", "expected"),
+    [
+        ("subset", {"odd": 2, "unknown": 2}),
+        ("answer", {"0": 2, "1": 1, "2": 2}),
+        ("skill", {"sum": 2}),
+        ("", {}),
+    ],
+)
+def test_strata_of_every_kind(stratify: str, expected: dict[str, int]) -> None:
+    """Answers 0, 1 and 2, all of skill sum, five, one and five times, in windows of their own."""
+    documents = {i: [40 + i, 0] for i in range(5)} | {5: [45, 1]}
+    documents |= {10 + i: [20 + i, 2] for i in range(5)}
+    by = spec(stratify=stratify, per_stratum=2 if stratify else 0, target=50)
+    found = select(proposed_of(documents, RULES), tokens_of(documents), by)
+    assert found.of_stratum == expected
+    assert len(found.contexts) == (sum(expected.values()) or 11)
+    assert "subset" not in found.contexts.columns
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -203,7 +269,9 @@ def test_a_window_passed_over_for_its_quota_may_be_another_rules(seed: int) -> N
     proposed = proposed_of(documents, {0: ("a", None)}).with_columns(
         skill=pl.Series(["a", "a", "b"])
     )
-    found = select(proposed, tokens_of(documents), spec(per_rule=1, target=9, seed=seed))
+    found = select(
+        proposed, tokens_of(documents), spec(stratify="rule", per_stratum=1, target=9, seed=seed)
+    )
     chosen_rules = sorted(found.contexts["skill"])
     first = found.contexts.filter(skill="a")["doc_id"].to_list()
     assert chosen_rules == (["a", "b"] if first == [0] else ["a"])
@@ -240,12 +308,12 @@ def test_what_every_choice_keeps(
         assert len(found) == min(target, len(possible))
 
 
-@given(documents=DOCUMENTS, per_rule=st.integers(1, 4), target=st.integers(1, 20))
-def test_what_quotas_keep(documents: dict[int, list[int]], per_rule: int, target: int) -> None:
+@given(documents=DOCUMENTS, quota=st.integers(1, 4), target=st.integers(1, 20))
+def test_what_quotas_keep(documents: dict[int, list[int]], quota: int, target: int) -> None:
     """Each rule has its quota, or all the windows that there are of it; unless the target caps."""
 
     def of(work: dict[int, list[int]]) -> pl.DataFrame:
-        rules = spec(per_rule=per_rule, target=target)
+        rules = spec(stratify="rule", per_stratum=quota, target=target)
         return select(proposed_of(work, RULES), tokens_of(work), rules).contexts
 
     found = of(documents)
@@ -256,7 +324,7 @@ def test_what_quotas_keep(documents: dict[int, list[int]], per_rule: int, target
         for pos in range(1, len(ids))
     }
     wanted = {
-        rule: min(per_rule, sum(window[-1] == token for window in possible))
+        rule: min(quota, sum(window[-1] == token for window in possible))
         for token, rule in RULES.items()
     }
     got = Counter(found.select("skill", "slot").iter_rows())
@@ -264,17 +332,18 @@ def test_what_quotas_keep(documents: dict[int, list[int]], per_rule: int, target
     assert all(got[rule] <= n for rule, n in wanted.items())
 
 
-@pytest.mark.parametrize("per_rule", [0, 5])
-def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch, per_rule: int) -> None:
+@pytest.mark.parametrize("quota", [0, 5])
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch, quota: int) -> None:
     random = np.random.default_rng(1)
     documents = {i: random.integers(0, 3, 20).tolist() for i in range(20)}
     proposed, tokens = proposed_of(documents, RULES), tokens_of(documents)
-    whole = select(proposed, tokens, spec(target=60, per_rule=per_rule))
+    rules = spec(target=60, stratify="rule" if quota else "", per_stratum=quota)
+    whole = select(proposed, tokens, rules)
     monkeypatch.setattr(module, "CHUNK", 7)
-    found = select(proposed, tokens, spec(target=60, per_rule=per_rule))
+    found = select(proposed, tokens, rules)
     assert found.contexts.equals(whole.contexts)
     assert found[1:] == whole[1:]
-    assert len(whole.contexts) == (15 if per_rule else 60)
+    assert len(whole.contexts) == (15 if quota else 60)
 
 
 def test_choice_is_seeded_and_uniform() -> None:

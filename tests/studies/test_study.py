@@ -48,6 +48,8 @@ def test_nested_tables_become_dataclasses(tmp_path: Path) -> None:
         ("tokens = 3", "tokens", "a table", "3"),
         ("[contexts]\nmax_loss = -0.1", "contexts.max_loss", "at least 0.0", "-0.1"),
         ("[contexts]\nmax_loss = nan", "contexts.max_loss", "at least 0.0", "nan"),
+        ("[contexts]\nstratify = 'rule'", "contexts.per_stratum", "above 0 with", "0"),
+        ("[contexts]\nper_stratum = 2", "contexts.per_stratum", "and 0 without", "2"),
         ("[contexts]\nskip_trigrams = 1", "contexts.skip_trigrams", "true or false", "1"),
         ("[node_effects]\nmethod = 'magic'", "node_effects.method", "['ig', 'attrib']", '"magic"'),
         ("[faithfulness]\nsizes = 3", "faithfulness.sizes", "a list", "3"),
@@ -293,7 +295,7 @@ def test_the_embedded_study_is_about_every_rule_and_task() -> None:
 
     study = load_studies().studies["embedded"]
     assert {spec.n_clusters for spec in study.clusterings.values()} == {len(LABELS)}
-    assert study.contexts.target == study.contexts.per_rule * len(LABELS)
+    assert study.contexts.target == study.contexts.per_stratum * len(LABELS)
     assert {name: spec.embedded for name, spec in study.tasks.items()} == {t: t for t in TASKS}
     summed = {name for name, spec in study.tasks.items() if spec.aggregation == "sum"}
     assert summed == set(CUTS)
