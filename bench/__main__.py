@@ -76,7 +76,7 @@ def report(seconds: pl.DataFrame, lake: Lake) -> None:
     sizes = Table("table", "rows", "bytes", "bytes a row")
     for name in TABLES:
         rows = lake.rows(name)
-        size = sum(file.stat().st_size for file in lake.files(name))
+        size = lake.size(name)
         sizes.add_row(name, f"{rows:,}", f"{size:,}", f"{size / rows:.1f}" if rows else "–")
     Console().print(times, sizes)
 

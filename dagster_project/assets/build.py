@@ -100,7 +100,7 @@ def build(stage: Stage, study: Study, *, pooled: bool) -> dg.AssetsDefinition:
             checked = _check_results(stage, key, made.result) if key == keys[0] else []
             yield dg.MaterializeResult(
                 asset_key=key,
-                metadata=_metadata(stage.name, made, made.rows.get(_table(stage, key) or "")),
+                metadata=_metadata(stage.name, made, _table(stage, key)),
                 check_results=checked,
                 data_version=dg.DataVersion(made.version),
             )
@@ -154,11 +154,12 @@ def _schema(stage: Stage, key: dg.AssetKey) -> Mapping[str, dg.TableSchema]:
     return {"dagster/column_schema": dg.TableSchema(columns)}
 
 
-def _metadata(stage: str, made: Materialized, rows: int | None) -> dict[str, dg.MetadataValue]:
+def _metadata(stage: str, made: Materialized, table: str | None) -> dict[str, dg.MetadataValue]:
     result, seconds = made.result, round(made.seconds, 3)
     known: dict[str, dg.MetadataValue] = {"seconds": dg.MetadataValue.float(seconds)}
-    if rows is not None:
-        known["dagster/row_count"] = dg.MetadataValue.int(rows)
+    if table in made.rows:
+        known["dagster/row_count"] = dg.MetadataValue.int(made.rows[table])
+        known["bytes"] = dg.MetadataValue.int(made.sizes[table])
     if result.plot:
         image = base64.b64encode(result.plot).decode()
         known["plot"] = dg.MetadataValue.md(f"![{stage}](data:image/png;base64,{image})")

@@ -52,7 +52,8 @@ def compute(run: StageRun) -> StageResult:
             writer.append(frame)
             tally.add(frame)
     expected = with_tokens(contexts, bos_id(model, spec))
-    return StageResult(tally.figures(len(contexts)), tally.checks(expected), tally.plot())
+    figures = tally.figures(len(contexts), run.size("context_features", kind="shard"))
+    return StageResult(figures, tally.checks(expected), tally.plot())
 
 
 def contexts_of_shard(run: StageRun) -> pl.DataFrame:
@@ -84,14 +85,17 @@ class Tally:
 
     def add(self, frame: pl.DataFrame) -> None:
         """The rows of one site."""
+        from dagster_project.interp.context_features import EFFECT
+
         site = frame["site"][0]
         dictionary, feature = self.dictionaries[site], pl.col("feature")
         numbers = pl.col("activation", "gradient", "effect").fill_null(0.0)
+        effect = EFFECT.cast(pl.Float64)
         counted = pl.col("pos").is_null() if self.sums_alone else pl.lit(True)
-        error, size = feature == -1, pl.col("effect").cast(pl.Float64).abs()
+        error, size = feature == -1, effect.abs()
         found = frame.select(
-            nodes=pl.col("effect").filter(counted).len(),
-            unfit=(~pl.all_horizontal(numbers.is_finite())).sum(),
+            nodes=feature.filter(counted).len(),
+            unfit=(~(pl.all_horizontal(numbers.is_finite()) & effect.is_finite())).sum(),
             negative=(pl.col("activation") < 0).sum(),
             outside=(~feature.is_between(-1, dictionary.n_features - 1)).sum(),
             features=size.filter(counted & ~error).sum(),
@@ -105,12 +109,14 @@ class Tally:
         self.contexts.update(frame["context_id"].unique())
         self.effects[site] = (found["features"], found["errors"])
 
-    def figures(self, n_contexts: int) -> dict[str, int | float]:
-        """Metadata of the partition."""
+    def figures(self, n_contexts: int, size: int) -> dict[str, int | float]:
+        """Metadata of the partition; size: its bytes."""
         features, errors = (sum(e[i] for e in self.effects.values()) for i in (0, 1))
         return {
             "contexts": n_contexts,
             "contexts_without_nodes": n_contexts - len(self.contexts),
+            "bytes_per_row": size / max(self.rows, 1),
+            "bytes_per_context": size / max(n_contexts, 1),
             "nodes_per_context": self.nodes / max(len(self.contexts), 1),
             "feature_share": features / (features + errors) if features + errors else 0.0,
         }
@@ -168,6 +174,7 @@ STAGE = Stage(
         "known_features": "Every feature is one of its site's dictionary, or −1.",
         "every_context": "Every context of the shard has nodes, unless it is a left-out BOS alone.",
     },
+    code_version="2",  # effects that are products are not stored
     pool="gpu",
     kinds=("parquet", "pytorch"),
 )

@@ -31,6 +31,7 @@ class Materialized(NamedTuple):
     result: StageResult
     version: str  # data version
     rows: dict[str, int]  # by table
+    sizes: dict[str, int]  # bytes, by table
     seconds: float
 
 
@@ -47,8 +48,10 @@ def materialize(
         result = _compute(stage, run)
     keys = run.keys(stage.partition)
     passed = all(check.passed for check in result.checks)
-    rows = {t: lake.rows(t, **keys) for t in stage.tables} if passed else {}
-    return Materialized(result, version, rows, time.perf_counter() - started)
+    tables = stage.tables if passed else ()
+    rows = {t: lake.rows(t, **keys) for t in tables}
+    sizes = {t: lake.size(t, **keys) for t in tables}
+    return Materialized(result, version, rows, sizes, time.perf_counter() - started)
 
 
 def _compute(stage: Stage, run: StageRun) -> StageResult:

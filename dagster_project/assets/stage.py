@@ -66,6 +66,13 @@ class StageRun:
                 return pl.scan_parquet(finished.temporary)
         return self.lake.scan(table, **self.keys(kind))
 
+    def size(self, table: str, *, kind: Partition) -> int:
+        """Bytes of what this run has written to a table, committed or not."""
+        for finished in self.held or ():
+            if finished.table == table:
+                return finished.size
+        return self.lake.size(table, **self.keys(kind))
+
     def scan_shards(self, table: str) -> pl.LazyFrame:
         """Rows of a table by shard, of the shards that this stage reads."""
         return self.scan(table).filter(pl.col("shard").is_in(self.shards))

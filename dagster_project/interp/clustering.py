@@ -25,6 +25,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from dagster_project.interp.context_features import EFFECT
 from dagster_project.interp.spectral import Floats, embedding, reduce, similarity_product
 from dagster_project.studies.study import ClusteringSpec
 
@@ -71,7 +72,8 @@ def context_vectors(
 ) -> sparse.csr_array:
     """X [context, node that occurs] of ascending context_ids; a node is (site, pos, feature).
 
-    features: rows of context_features (context_id, pos, site, feature, activation, effect).
+    features: rows of context_features (context_id, pos, site, feature, activation, gradient,
+    effect).
     """
     names = features.select(pl.col("site").unique().sort()).collect()["site"].to_list()
     parts: list[_Entries] = []
@@ -156,7 +158,7 @@ def map_of(points: Floats, seed: int) -> Floats:
 
 def _site_entries(rows: pl.LazyFrame, context_ids: Sequence[int], spec: ClusteringSpec) -> _Entries:
     """One site's part of the vectors, columns by position and feature."""
-    value = pl.col("activation" if spec.representation == "activations" else "effect")
+    value = pl.col("activation") if spec.representation == "activations" else EFFECT
     if spec.representation in ("abs_effects", "root_effects"):
         value = value.abs()
     if spec.representation == "root_effects":

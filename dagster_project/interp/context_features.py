@@ -6,7 +6,8 @@ with G = ∂m/∂x: a site is then encoded, and G projected on the active featur
 effect is f · ∂m/∂f; the error node (feature −1) has activation ‖ε‖ and effect Σ_d ε_d G_d. `sum`
 adds activations and products over positions (a sum of products), their pos null; `last` keeps the
 last positions. `also_last` keeps, besides the sums, the rows of position −1: whoever wants sums
-alone reads pos null.
+alone reads pos null. An effect that is the product of the row's activation and gradient is not
+stored: `EFFECT` reads either.
 
 Cost: a forward and a backward of the model, and an encode of every site. Memory: one
 batch's activations and gradients of all sites, and ENCODED feature activations of one site.
@@ -26,16 +27,17 @@ from torch import Tensor
 from dagster_project.interp.contexts import windows
 from dagster_project.interp.corpus import ignore
 from dagster_project.interp.dictionary import Dictionary
-from dagster_project.interp.encoding import encode
+from dagster_project.interp.encoding import active_features
 from dagster_project.interp.metrics import Metric
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sequences import buckets
 from dagster_project.interp.sites import Batch, batch_of, gradients
-from dagster_project.interp.sparse_features import sparse_of
 from dagster_project.studies.study import ContextFeaturesSpec
 
 ENCODED = 1 << 24
 """Feature activations of one site held at a time (64 MiB in float32)."""
+EFFECT = pl.coalesce("effect", pl.col("activation") * pl.col("gradient"))
+"""A row's effect, stored or the product of what is."""
 DTYPES = pl.Schema(
     {
         "context_id": pl.Int64(),
@@ -97,7 +99,7 @@ def context_features(
 
     dictionaries: by site, in forward order. advance: told of contexts as they are done. Columns:
     context_id, pos (null for sums), site, feature, activation, gradient (null for sums and error
-    nodes), effect (in m's unit).
+    nodes), effect (in m's unit; null where it is their product).
     """
     for bucket in buckets([len(window.ids) for window in contexts], batch_tokens):
         group = [contexts[i] for i in bucket]
@@ -135,7 +137,7 @@ def kept_tokens(
 
 def nodes(dictionary: Dictionary, x: Tensor, G: Tensor) -> Nodes:
     """Active features and errors of tokens x [token, d_model] with gradients G [token, d_model]."""
-    found = sparse_of(encode(dictionary, x))
+    found = active_features(dictionary, x)
     token, feature, activation, _ = found
     gradient = dictionary.along_decoder(found, G)
     error = x - dictionary.bias - dictionary.written(found)
@@ -161,11 +163,11 @@ def _site_frame(
         found = nodes(dictionary, x[rows], G[rows])
         frame = _frame(found, tokens.context_id[rows], tokens.pos[rows])
         if spec.aggregation == "last":
-            frames.append(frame)
+            frames.append(_without_products(frame))
             continue
         frames.append(_summed(frame))
         if spec.also_last:
-            frames.append(frame.filter(pl.col("pos") == -1))
+            frames.append(_without_products(frame.filter(pl.col("pos") == -1)))
     return pl.concat(frames) if frames else pl.DataFrame()
 
 
@@ -194,6 +196,10 @@ def _frame(found: Nodes, context_id: Tensor, pos: Tensor) -> pl.DataFrame:
     frame = pl.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}).cast(DTYPES)
     is_feature = pl.col("feature") >= 0
     return frame.with_columns(pl.when(is_feature).then("gradient").alias("gradient"))
+
+
+def _without_products(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.when(pl.col("gradient").is_null()).then("effect").alias("effect"))
 
 
 def _summed(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Features that tell a cluster from the others of its clustering.
 
-By the difference of mean |value|: over the cluster's contexts, less over all others'. A value is a
-feature's effect, its activation where effects are not stored, summed over positions. Site by site,
+By the difference of mean |effect|: over the cluster's contexts, less over all others'; effects are
+summed over positions. Site by site,
 so that memory is bounded by one site's rows; each sum is in the order of the rows, so that the same
 rows give the same bytes. Cost: one pass over the rows, about 100 bytes a row of the largest site.
 """
@@ -9,6 +9,8 @@ rows give the same bytes. Cost: one pass over the rows, about 100 bytes a row of
 from __future__ import annotations
 
 import polars as pl
+
+from dagster_project.interp.context_features import EFFECT
 
 MOST = 20
 """Features of each cluster."""
@@ -54,7 +56,7 @@ def distinct_features(features: pl.LazyFrame, members: pl.DataFrame) -> pl.DataF
 
 def _by_cluster(features: pl.LazyFrame, inside: pl.DataFrame) -> pl.DataFrame:
     """Cluster, feature; active: contexts; effect: Σ |value|, of one site's rows."""
-    value = pl.coalesce("effect", "activation").cast(pl.Float64)
+    value = EFFECT.cast(pl.Float64)
     nodes = features.filter(pl.col("feature") >= 0)
     rows = nodes.select("context_id", "feature", "pos", value=value).collect()
     if rows["pos"].null_count() < len(rows):  # the sums are not stored

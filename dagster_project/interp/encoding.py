@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
-from dagster_project.interp.sparse_features import sparse_of
+from dagster_project.interp.sparse_features import SparseFeatures, sparse_of
 
 SPLIT_FROM = 1 << 18
 """Numbers from which on a selection is worth several threads."""
@@ -44,6 +44,32 @@ def encode(dictionary: Dictionary, x: Tensor) -> Tensor:
     top = top_k(pre, dictionary.k)
     kept = pre.gather(-1, top).relu_()
     return pre.zero_().scatter_(-1, top, kept)
+
+
+@torch.no_grad()
+def active_features(dictionary: Dictionary, x: Tensor) -> SparseFeatures:
+    """Those of `encode` that are not 0, of tokens x [token, d_model].
+
+    Features of a ReLU are on where x W_encᵀ > −b_enc, which is where their sum is above 0: one pass
+    over all of them compares, and only what is on is added up and kept.
+    """
+    if not isinstance(dictionary, SparseDictionary):
+        return sparse_of(dictionary.encode(x))
+    shape = (len(x), dictionary.n_features)
+    if dictionary.activation == "topk":
+        pre = _pre_activations(dictionary, x)
+        feature = top_k(pre, dictionary.k).sort(dim=-1).values
+        value = pre.gather(-1, feature)
+        token, place = (value > 0).nonzero(as_tuple=True)
+        return SparseFeatures(token, feature[token, place], value[token, place], shape)
+    if dictionary.activation == "jumprelu":
+        assert dictionary.threshold is not None
+        pre = _pre_activations(dictionary, x)
+        return sparse_of(pre, (pre > dictionary.threshold) & (pre != 0))
+    pre = x @ dictionary.W_enc.T
+    token, feature = (pre > -dictionary.b_enc).nonzero(as_tuple=True)
+    value = pre[token, feature] + dictionary.b_enc[feature]
+    return SparseFeatures(token, feature, value, shape)
 
 
 @torch.no_grad()

@@ -62,6 +62,21 @@ def sparse_of(f: Tensor, places: Tensor | None = None) -> SparseFeatures:
     return SparseFeatures(token, feature, f[token, feature], (f.shape[0], f.shape[1]))
 
 
+def at_either(a: SparseFeatures, b: SparseFeatures) -> tuple[SparseFeatures, SparseFeatures]:
+    """Both at the places that either has, 0 where it has none; a and b of one shape."""
+    n = a.shape[1]
+    places = [f.token * n + f.feature for f in (a, b)]
+    either = torch.cat(places).unique()
+    token, feature = either // n, either % n
+
+    def spread(f: SparseFeatures, place: Tensor) -> SparseFeatures:
+        value = f.value.new_zeros(len(either))
+        value[torch.searchsorted(either, place)] = f.value
+        return SparseFeatures(token, feature, value, f.shape)
+
+    return spread(a, places[0]), spread(b, places[1])
+
+
 def summed_rows(active: SparseFeatures, rows: Tensor) -> Tensor:
     """Σ f_i rows_i [token, d] over each token's features; rows [feature, d]."""
     if not active.is_sparse:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary
-from dagster_project.interp.encoding import encode
+from dagster_project.interp.encoding import active_features
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import activations
-from dagster_project.interp.sparse_features import SparseFeatures, sparse_of
+from dagster_project.interp.sparse_features import SparseFeatures, at_either
 
 BLOCK = 1 << 24
 """Numbers of one intermediate tensor held at a time (64 MiB in float32)."""
@@ -45,15 +45,13 @@ class Change(NamedTuple):
 
 def change(dictionary: Dictionary, clean: Tensor, patch: Tensor | None) -> Change:
     """Δf and Δε of tokens with states x_c and x_p [token, d_model]; Δε = Δx − Δf W_dec."""
-    f_c = encode(dictionary, clean)
+    f_c = active_features(dictionary, clean)
     if patch is None:
-        end, active = dictionary.bias, sparse_of(f_c)
-        delta = active.with_values(-active.value)
+        end, delta = dictionary.bias, f_c.with_values(-f_c.value)
     else:
-        end, f_p = patch, encode(dictionary, patch)
-        active = sparse_of(f_c, f_c.logical_or(f_p))
-        delta = active.with_values(f_p[active.token, active.feature] - active.value)
-    return Change(delta, active.value, end - clean - dictionary.written(delta))
+        f_c, f_p = at_either(f_c, active_features(dictionary, patch))
+        end, delta = patch, f_p.with_values(f_p.value - f_c.value)
+    return Change(delta, f_c.value, end - clean - dictionary.written(delta))
 
 
 def changes(

@@ -7,6 +7,7 @@ Arrow and SQL types follow from them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -56,6 +57,15 @@ class Table:
     def arrow_schema(self) -> pa.Schema:
         """Arrow schema of a file, nullability and documentation included."""
         return pa.schema([_arrow_field(column) for column in self.columns])
+
+    @property
+    def encodings(self) -> dict[str, list[str]]:
+        """How a file's leaves are encoded: numbers with a fraction byte by byte, so that zstd finds
+        their signs and exponents together (a quarter smaller); the rest by dictionary."""
+        leaves = [leaf for field in self.arrow_schema for leaf in _leaves(field.name, field.type)]
+        split = [path for path, kind in leaves if pa.types.is_floating(kind)]
+        rest = [path for path, _ in leaves if path not in split]
+        return {"use_byte_stream_split": split, "use_dictionary": rest}
 
     @property
     def sql_types(self) -> dict[str, str]:
@@ -118,6 +128,17 @@ def _arrow_field(column: Column) -> pa.Field:
     text = f"{column.doc} [{column.unit}]" if column.unit else column.doc
     kind = arrow_type(column.dtype)
     return pa.field(column.name, kind, column.nullable, metadata={"doc": text})
+
+
+def _leaves(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    """Path, as Parquet names it, and type of each leaf of a column."""
+    if pa.types.is_list(kind):
+        yield from _leaves(f"{path}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{path}.{field.name}", field.type)
+    else:
+        yield path, kind
 
 
 def _inner(dtype: pl.List) -> pl.DataType:

@@ -133,7 +133,7 @@ CORPUS_TABLES = (
         FEATURE,
         column("activation", F32, "Activation, or its sum; for the error node ‖ε‖"),
         nullable("gradient", F32, "Gradient of the metric; null for sums and for the error node"),
-        nullable("effect", F32, "Activation × gradient, summed after; null: the view multiplies"),
+        nullable("effect", F32, "Activation × gradient, summed after; null: their product"),
     ),
 )
 
@@ -211,8 +211,7 @@ CLUSTERING_TABLES = (
         column(
             "mean_effect",
             F32,
-            "Mean over the cluster's contexts of |effect|, summed over positions; of activations "
-            "where effects are not stored",
+            "Mean over the cluster's contexts of |effect|, summed over positions",
         ),
         nullable("mean_effect_else", F32, "The same over the other clusters' contexts"),
         column("difference", F32, "mean_effect less mean_effect_else"),

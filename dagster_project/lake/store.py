@@ -98,6 +98,10 @@ class Lake:
         spec = _table(table)
         return sum(_metadata(spec, file).num_rows for file in self.files(table, **keys))
 
+    def size(self, table: str, **keys: str) -> int:
+        """Bytes of a table, a study or a partition."""
+        return sum(file.stat().st_size for file in self.files(table, **keys))
+
     def partitions(self, table: str, study: str) -> list[str]:
         """Keys of a study's committed partitions, sorted; [""] for a table of whole studies."""
         if _table(table).partition is None:

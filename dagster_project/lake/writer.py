@@ -49,6 +49,11 @@ class Held(NamedTuple):
     target: Path
     rows: int
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.temporary.stat().st_size
+
     def commit(self) -> None:
         with _reported(self.target):
             put_in_place(self.temporary, self.target)
@@ -86,7 +91,11 @@ class PartitionWriter:
             remove_left_behind(self._target.parent)
             self._temporary = temporary_beside(self._target)
             self._file = pq.ParquetWriter(
-                self._temporary, self._schema, compression="zstd", compression_level=3
+                self._temporary,
+                self._schema,
+                compression="zstd",
+                compression_level=3,
+                **self._table.encodings,
             )
         return self
 

@@ -9,7 +9,7 @@
 --   feature: Feature of the site's dictionary
 --   share: Share of the cluster's contexts in which it is active
 --   share_else: The same of the other clusters' contexts; may be null
---   mean_effect: Mean over the cluster's contexts of |effect|, summed over positions; of activations where effects are not stored
+--   mean_effect: Mean over the cluster's contexts of |effect|, summed over positions
 --   mean_effect_else: The same over the other clusters' contexts; may be null
 --   difference: mean_effect less mean_effect_else
 select

@@ -15,6 +15,7 @@ from dagster_project import resources
 from dagster_project.assets import clusterings, context_features, pairs
 from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Stage, StageResult, StageRun
+from dagster_project.interp.context_features import EFFECT
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sites import site_names
@@ -124,7 +125,9 @@ def test_the_stages_fill_their_tables(lake: Lake, aggregation: str) -> None:
         assert (figures["contexts"], figures["contexts_without_nodes"]) == (PER_SHARD, 1)
     rows = lake.scan("context_features", study="small").collect()
     assert rows.select("context_id", "pos", "site", "feature").is_duplicated().sum() == 0
-    assert rows["effect"].null_count() == 0
+    assert rows.select(EFFECT)["effect"].null_count() == 0
+    size = lake.size("context_features", study="small", shard="00001")
+    assert figures["bytes_per_context"] == size / PER_SHARD
     assert rows["context_id"].n_unique() == 2 * (PER_SHARD - 1)
     figures = run(clusterings.STAGE, lake, "three", study).figures
     assert (figures["n_contexts"], figures["n_zero"]) == (2 * PER_SHARD, 2)
@@ -155,7 +158,9 @@ def test_clusterings_of_both_halves_beside_the_last_position(lake: Lake) -> None
     for shard in ("00000", "00001"):
         figures = run(context_features.STAGE, lake, shard, study).figures
         plain = run(context_features.STAGE, lake, shard).figures
-        assert figures == plain  # the last position is in the sums: it is not counted again
+        sizes = {"bytes_per_row": 0.0, "bytes_per_context": 0.0}
+        # The last position is in the sums: it is stored, but not counted again.
+        assert {**figures, **sizes} == {**plain, **sizes}
         run(context_features.STAGE, lake, shard, study)
     rows = lake.scan("context_features", study="small").collect()
     assert set(rows["pos"]) == {None, -1}

@@ -31,17 +31,18 @@ SCHEMA = {
     "site": pl.String,
     "feature": pl.Int32,
     "activation": pl.Float32,
+    "gradient": pl.Float32,
     "effect": pl.Float32,
 }
 ROWS = pl.LazyFrame(
     [
-        (4, None, "mlp_0", 0, 1.0, -3.0),
-        (4, None, "mlp_0", 7, 2.0, 4.0),
-        (4, None, "resid_0", 0, 5.0, 10.0),
-        (4, None, "resid_0", -1, 9.0, -1.0),
-        (6, None, "mlp_0", 7, 3.0, -2.0),
-        (8, None, "resid_0", -1, 4.0, 6.0),
-        (99, None, "mlp_0", 0, 1.0, 1.0),  # not asked for
+        (4, None, "mlp_0", 0, 1.0, None, -3.0),
+        (4, None, "mlp_0", 7, 2.0, None, 4.0),
+        (4, None, "resid_0", 0, 5.0, None, 10.0),
+        (4, None, "resid_0", -1, 9.0, None, -1.0),
+        (6, None, "mlp_0", 7, 3.0, None, -2.0),
+        (8, None, "resid_0", -1, 4.0, None, 6.0),
+        (99, None, "mlp_0", 0, 1.0, None, 1.0),  # not asked for
     ],
     schema=SCHEMA,
     orient="row",
@@ -72,6 +73,13 @@ def test_vectors_by_hand() -> None:
     assert vectors(activations) == [[1, 2, 5], [0, 3, 0], [0, 0, 0], [0, 0, 0]]
 
 
+def test_an_effect_that_is_not_stored_is_the_product() -> None:
+    products = ROWS.with_columns(
+        gradient=pl.col("effect") / pl.col("activation"), effect=pl.lit(None, pl.Float32)
+    )
+    assert vectors(PLAIN, products) == [pytest.approx(row) for row in vectors(PLAIN)]
+
+
 def test_each_site_has_norm_one() -> None:
     found = vectors(replace(PLAIN, unit_norm_per_site=True))
     assert found == [pytest.approx([-0.6, 0.8, 1.0]), [0, -1, 0], [0, 0, 0], [0, 0, 0]]
@@ -83,7 +91,8 @@ def test_error_nodes_are_columns_where_asked() -> None:
 
 
 def test_positions_are_columns_of_their_own() -> None:
-    rows = [(4, -1, "embed", 3, 1.0, 1.0), (4, -2, "embed", 3, 1.0, 2.0), (6, -2, "embed", 3, 1, 5)]
+    rows = [(4, -1, "embed", 3, 1.0, None, 1.0), (4, -2, "embed", 3, 1.0, None, 2.0)]
+    rows.append((6, -2, "embed", 3, 1.0, None, 5.0))
     found = vectors(PLAIN, pl.LazyFrame(rows, schema=SCHEMA, orient="row"))
     assert found == [[2, 1], [5, 0], [0, 0], [0, 0]]  # position −2, then −1
 
@@ -158,6 +167,7 @@ def test_a_permutation_of_rows_changes_nothing() -> None:
             "site": ["mlp_0" if c % 2 else "embed" for c in coo.col],
             "feature": coo.col,
             "activation": coo.data,
+            "gradient": None,
             "effect": coo.data,
         },
         schema=SCHEMA,

@@ -51,7 +51,7 @@ def features() -> pl.LazyFrame:
         rows.append((i * 65536 + 4, -1, "mlp_0", 50 + i % 7, 1.0, 0.1))
         rows.append((i * 65536 + 4, -1, "mlp_0", 60 + i % 5, 1.0, 0.1))
     names = ["context_id", "pos", "site", "feature", "activation", "effect"]
-    return pl.LazyFrame(rows, names, orient="row")
+    return pl.LazyFrame(rows, names, orient="row").with_columns(gradient=pl.lit(None, pl.Float32))
 
 
 def test_clusters_are_the_rules() -> None:
@@ -84,7 +84,7 @@ def test_baselines_stand_beside() -> None:
 def summed() -> pl.LazyFrame:
     """The same features, summed over positions."""
     groups = features().group_by("context_id", "site", "feature", maintain_order=True)
-    sums = groups.agg(pl.col("activation", "effect").sum())
+    sums = groups.agg(pl.col("activation", "effect").sum(), gradient=pl.lit(None, pl.Float32))
     return sums.with_columns(pos=pl.lit(None, pl.Int64)).select(features().collect_schema().names())
 
 

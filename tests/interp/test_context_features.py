@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dagster_project.interp import context_features as module
 from dagster_project.interp.context_features import (
+    EFFECT,
     Window,
     context_features,
     nodes,
@@ -78,8 +79,10 @@ def mixed(model: LanguageModel) -> dict[str, Dictionary]:
 def table(
     model: LanguageModel, spec: ContextFeaturesSpec, batch_tokens: int = 12
 ) -> dict[Key, Values]:
-    frames = list(context_features(model, mixed(model), WINDOWS, spec, batch_tokens))
-    return keyed(pl.concat(frames))
+    frames = pl.concat(context_features(model, mixed(model), WINDOWS, spec, batch_tokens))
+    product = frames["gradient"].is_not_null()
+    assert (frames["effect"].is_null() == product).all()  # stored is what nothing else tells
+    return keyed(frames.with_columns(EFFECT))
 
 
 def keyed(frame: pl.DataFrame) -> dict[Key, Values]:

@@ -25,7 +25,7 @@ MEANS = ("share", "share_else", "mean_effect", "mean_effect_else", "difference")
 
 def rows(*kept: Kept) -> pl.LazyFrame:
     frame = pl.LazyFrame(list(kept), SCHEMA, orient="row")
-    return frame.with_columns(activation=pl.lit(None, pl.Float32))
+    return frame.with_columns(activation=pl.lit(1.0), gradient=pl.lit(None, pl.Float32))
 
 
 def members(*clusters: int) -> pl.DataFrame:
@@ -59,9 +59,9 @@ def test_positions_are_summed_before_the_sign_is_dropped() -> None:
     assert found.select("cluster", "mean_effect", "mean_effect_else").rows() == [(1, 4.0, 1.0)]
 
 
-def test_activations_stand_for_effects_that_are_not_stored() -> None:
-    stored = rows((0, "embed", None, 1, 0.0)).with_columns(
-        effect=pl.lit(None, pl.Float32), activation=pl.lit(2.0, pl.Float32)
+def test_an_effect_that_is_not_stored_is_the_product() -> None:
+    stored = rows((0, "embed", -1, 1, 0.0)).with_columns(
+        effect=pl.lit(None, pl.Float32), gradient=pl.lit(-2.0, pl.Float32)
     )
     assert distinct_features(stored, members(0, 1))["mean_effect"].to_list() == [2.0]
 

@@ -8,8 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.interp import encoding
-from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
-from dagster_project.interp.encoding import encode, encode_some, kth_largest, top_k
+from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
+from dagster_project.interp.encoding import (
+    active_features,
+    encode,
+    encode_some,
+    kth_largest,
+    top_k,
+)
 from tests.interp.spliced import random_dictionary
 
 KINDS = ("relu", "topk", "jumprelu")
@@ -30,6 +36,26 @@ def tokens(n: int) -> torch.Tensor:
 def test_all_features_are_those_of_the_dictionary(kind: str) -> None:
     dictionary, x = dictionary_of(kind), tokens(50)
     assert torch.equal(encode(dictionary, x), dictionary.encode(x))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "identity"])
+@pytest.mark.parametrize("n", [0, 1, 50])
+def test_active_features_are_those_that_are_not_zero(kind: str, n: int) -> None:
+    dictionary, x = dictionary_of(kind), tokens(50)[:n]
+    found, f = active_features(dictionary, x), dictionary.encode(x)
+    torch.testing.assert_close(found.dense(), f, rtol=1e-12, atol=1e-12)
+    assert torch.equal(torch.stack([found.token, found.feature], -1), f.nonzero())
+
+
+def test_a_feature_is_on_as_soon_as_its_sum_is_above_zero() -> None:
+    """Products one step of float32 above, at and below −b: their sums with b are as small."""
+    b = torch.full((3,), 0.1)
+    at = torch.tensor(-0.1)
+    steps = torch.stack([at.nextafter(torch.tensor(1.0)), at, at.nextafter(torch.tensor(-1.0))])
+    dictionary = SparseDictionary(torch.eye(3), b, torch.eye(3), torch.zeros(3))
+    found = active_features(dictionary, steps[None])
+    assert found.feature.tolist() == [0]
+    assert found.value.item() == float(steps[0] + b[0]) > 0
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "identity"])

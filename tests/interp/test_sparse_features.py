@@ -13,6 +13,7 @@ from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, Sp
 from dagster_project.interp.sparse_features import (
     SparseFeatures,
     along_rows,
+    at_either,
     sparse_of,
     summed_rows,
 )
@@ -42,6 +43,16 @@ def test_the_places_and_numbers_of_two_tokens() -> None:
 def test_named_places_hold_zeros_too() -> None:
     f = torch.tensor([[0.0, 2.0]])
     assert sparse_of(f, torch.tensor([[True, True]])).value.tolist() == [0.0, 2.0]
+
+
+@given(st.integers(0, 6), st.sampled_from([0.0, 0.1, 1.0]), st.integers(0, 99))
+def test_two_at_the_places_of_either(n_tokens: int, share: float, seed: int) -> None:
+    a, b = sparse(n_tokens, share, seed), sparse(n_tokens, 0.1, seed + 1)
+    found = at_either(sparse_of(a), sparse_of(b))
+    for one, f in zip(found, (a, b), strict=True):
+        assert torch.equal(one.dense(), f)
+        places = torch.stack([one.token, one.feature], -1)
+        assert torch.equal(places, a.logical_or(b).nonzero())
 
 
 @given(st.integers(0, 6), st.sampled_from([0.0, 0.02, 0.05, 0.5, 1.0]), st.integers(0, 99))

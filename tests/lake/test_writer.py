@@ -170,6 +170,25 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
         commit(Lake(tmp_path / "file"), "v1", 0.5)
 
 
+def test_floats_are_split_into_bytes_and_read_alike(lake: Lake) -> None:
+    """In a column and in a list; whole numbers and texts by dictionary."""
+    rows = [{"site": "embed", "pos": 3, "gradient": [0.5, -2.0, 1e-30]}] * 3
+    keys = {"study": "s", "task": "t"}
+    with lake.writer("mean_gradients", "v1", **keys) as out:
+        out.append(frame("mean_gradients", rows))
+    file = lake.file("mean_gradients", **keys)
+    group = pq.read_metadata(file).row_group(0)
+    leaves = [group.column(i) for i in range(group.num_columns)]
+    split = {c.path_in_schema for c in leaves if "BYTE_STREAM_SPLIT" in c.encodings}
+    assert split == {c.path_in_schema for c in leaves if c.physical_type in ("FLOAT", "DOUBLE")}
+    assert any(".list." in path for path in split)
+    with duckdb.connect() as connection:
+        found = connection.execute(f"select gradient from read_parquet('{file}')").fetchall()
+    stored = lake.scan("mean_gradients").collect()["gradient"]
+    assert [row for (row,) in found] == stored.to_list() == [pytest.approx([0.5, -2.0, 1e-30])] * 3
+    assert lake.size("mean_gradients") == file.stat().st_size
+
+
 def test_duckdb_reads_statistics_and_documentation(lake: Lake) -> None:
     file = str(lake.file("losses", **KEYS))
     found = duckdb.execute("select key::varchar from parquet_kv_metadata(?)", [file]).fetchall()
