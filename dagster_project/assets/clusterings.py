@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.assets.kept_arrays import kept
 from dagster_project.assets.plot import png
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.provenance import digest
+from dagster_project.resources import device
+from dagster_project.studies.study import ClusteringSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dagster_project.interp.clusterings import Clustered
+    from dagster_project.interp.kmeans import Points
 
 DOC = """Clusters of contexts by the activations or effects of their nodes, with a 2-D map.
 
 Vectors are made of all sites' nodes, each site's part scaled to norm 1; spectral embedding of
-their similarity without a [context, context] matrix (cosine, abs), then k-means. Cluster 0 is the
-largest; contexts without any node are cluster −1. Where the corpus knows the rules behind tokens,
-agreement with them (skill and slot) stands beside that of trivial groupings. A clustering of one
-part, `choose` or `report`, has half of the contexts of each rule; the halves are those of
-`contexts.seed` and so disjoint in all clusterings. The features that tell each cluster from the
-others stand in a table of their own.
+their similarity without a [context, context] matrix (cosine, abs), then k-means, a pivoted QR or
+HDBSCAN. Cluster 0 is the largest; contexts without any node are cluster −1, those that HDBSCAN
+leaves out −2. Clusterings of one list of `n_clusters` share an embedding. Where the corpus knows
+the rules behind tokens, agreement with them (skill and slot) stands beside that of trivial
+groupings. A clustering of one part, `choose` or `report`, has half of the contexts of each rule;
+the halves are those of `contexts.seed` and so disjoint in all clusterings. The features that tell
+each cluster from the others stand in a table of their own.
 
-Cost: 32 bytes a node of a context; seconds for thousands of contexts. `clipped`, `angular` and
-`svd_cut` need a dense matrix, up to 11,585 contexts."""
+Cost: 24 bytes a node of a context; seconds for thousands of contexts, minutes for a hundred
+thousand (`python -m bench.clustering`). `clipped`, `angular` and `svd_cut` need a dense
+matrix, up to 11,585 contexts."""
 
 SHOWN = 20
 """Clusters with a colour of their own in the plot."""
@@ -39,7 +49,8 @@ def compute(run: StageRun) -> StageResult:
     started = time.perf_counter()
     part = part_of(run.scan("contexts").collect(), spec.part, run.study.contexts.seed)
     contexts = with_previous(part, run.scan_shards("tokens"))
-    found = clustered(run.scan_shards("context_features"), contexts, spec, of)
+    features = run.scan_shards("context_features")
+    found = clustered(features, contexts, spec, of, device(run.study), partial(_kept, run))
     summary = found.clusterings.with_columns(
         unit_norm_per_site=pl.lit(spec.unit_norm_per_site),
         unit_rows=pl.lit(spec.unit_rows),
@@ -52,6 +63,24 @@ def compute(run: StageRun) -> StageResult:
     return StageResult(_figures(found), _checks(found, expected), _plot(found.cluster_members))
 
 
+def _kept(run: StageRun, make: Callable[[], Points]) -> Points:
+    """The embedding, of a file where a clustering that shares it has left one; of a list alone."""
+    spec = run.study.clusterings[run.partition]
+    if not spec.embedded:
+        return make()
+    return kept(run.lake.folder("_scratch", study=run.study.name), _shared(run, spec), make)
+
+
+def _shared(run: StageRun, spec: ClusteringSpec) -> str:
+    """What an embedding depends on, as a hash."""
+    study = run.study.name
+    made_of = [run.lake.version("contexts", study=study)]
+    made_of += [run.lake.version("context_features", study=study, shard=s) for s in run.shards]
+    seed = run.study.contexts.seed  # of the halves
+    alike = replace(spec, n_clusters=2, assign="kmeans", min_cluster_size=2, unit_rows=False)
+    return digest([STAGE.code_version, made_of, seed, alike])
+
+
 def _write(run: StageRun, found: Clustered) -> None:
     for table, frame in found._asdict().items():
         with run.writer(table, kind="clustering") as writer:
@@ -60,7 +89,10 @@ def _write(run: StageRun, found: Clustered) -> None:
 
 def _figures(found: Clustered) -> dict[str, int | float | str | None]:
     row = found.clusterings.row(0, named=True)
-    shown = ("n_clusters", "n_contexts", "n_zero", "sample", "silhouette", "ari", "nmi", "purity")
+    shown = (
+        *("n_clusters", "n_contexts", "n_zero", "n_left_out", "sample", "silhouette"),
+        *("ari", "nmi", "purity", "ari_seeds", "ari_halves"),
+    )
     baselines = {name: value for name, value in row.items() if name.endswith("_ari")}
     largest = found.clusters["size"].max()
     return {**{name: row[name] for name in shown}, **baselines, "largest": largest}
@@ -117,6 +149,6 @@ STAGE = Stage(
         "by_size": "Clusters are numbered 0, 1, … without a gap, the largest first.",
         "placed": "Every context in a cluster has a place on the map.",
     },
-    code_version="4",  # with distinct_features
+    code_version="5",  # by blocks; stability, order of clusters
     kinds=("parquet", "scikitlearn"),
 )

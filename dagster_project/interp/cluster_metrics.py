@@ -1,12 +1,13 @@
 """Cluster metrics: what a cluster holds, and how well clusters agree with known rules.
 
 `describe` gives a row a cluster; `agreement` compares groupings with the rules that the corpus
-knows, a skill and slot each (contexts without one are left out; zero vectors, cluster −1, count as
-a group); purity grows with the number of groups, so read it beside the baselines, groupings by one
-token.
+knows, a skill and slot each (contexts without one are left out; zero vectors, cluster −1, and what
+HDBSCAN leaves out, −2, count as groups); purity grows with the number of groups, so read it
+beside the baselines, groupings by one token.
 `silhouettes` is the cosine silhouette in the context vectors, of all contexts: the mean distance to
-a cluster is 1 − x̂ · mean of its x̂, so that no [context, context] matrix is needed. Cost: one
-product of X with each cluster's sum.
+a cluster is 1 − a mean of cosines, whose sums are a product with the clusters' members, so that no
+[context, context] matrix is needed; `leaves` orders clusters by the same sums. Cost: that product,
+as of a block of vectors in the embedding, and 4 bytes a context and cluster.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.cluster.hierarchy import leaves_list, linkage
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from dagster_project.interp.spectral import unit_rows
+from dagster_project.interp.affinity import Vectors, cosines, precision, unit_rows
 
-AT_ONCE = 16
-"""Clusters whose dense sums of vectors are held at a time."""
+ORDERED = 200
+"""Clusters up to which the tree's order is the best one: a second; its time grows with the cube."""
 TOP_ANSWERS = 5
 """Answers named of each cluster."""
 
@@ -81,36 +84,64 @@ def describe(contexts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def silhouettes(X: sparse.csr_array, labels: NDArray[np.int32]) -> pl.DataFrame:
+def cosine_sums(
+    X: Vectors, labels: NDArray[np.int32], device: torch.device | str = "cpu"
+) -> NDArray[np.floating]:
+    """Sum of the cosines of each context in a cluster with each cluster's other contexts
+    [context with a label ≥ 0, cluster]."""
+    inside = np.flatnonzero(labels >= 0)
+    if not len(inside):
+        return np.zeros((0, 0))
+    unit = unit_rows(X[inside])
+    one_hot = torch.eye(int(labels.max()) + 1, dtype=precision(unit))
+    member = one_hot[torch.from_numpy(labels[inside])].to(device)
+    return cosines(unit, device)(member).cpu().numpy()
+
+
+def silhouettes(sums: NDArray[np.floating], labels: NDArray[np.int32]) -> pl.DataFrame:
     """Silhouette (cosine) of each context that is in a cluster: cluster, silhouette in −1 … 1.
 
-    0 for a context alone in its cluster. Empty where there are fewer than two clusters.
+    sums: `cosine_sums`. 0 for a context alone in its cluster. Empty where there are fewer than two
+    clusters.
     """
-    inside = np.flatnonzero(labels >= 0)
-    _, label, size = np.unique(labels[inside], return_inverse=True, return_counts=True)
+    label = labels[labels >= 0]
+    size = np.bincount(label)
     if len(size) < 2:
         return pl.DataFrame(schema={"cluster": pl.Int32(), "silhouette": pl.Float64()})
-    similar = _summed_cosines(unit_rows(X[inside]), label, len(size))
-    rows = np.arange(len(inside))
-    own = 1 - (similar[rows, label] - 1) / np.maximum(size[label] - 1, 1)
-    others = 1 - similar / size
+    rows = np.arange(len(label))
+    own = 1 - sums[rows, label] / np.maximum(size[label] - 1, 1)
+    others = 1 - sums / size
     others[rows, label] = np.inf
     nearest = others.min(axis=1)
-    larger = np.maximum(np.maximum(own, nearest), np.finfo(float).tiny)
+    larger = np.maximum(np.maximum(own, nearest), np.finfo(sums.dtype).tiny)
     values = np.where(size[label] > 1, (nearest - own) / larger, 0.0)
-    return pl.DataFrame({"cluster": labels[inside], "silhouette": values})
+    return pl.DataFrame(
+        {"cluster": label, "silhouette": values}, schema_overrides={"silhouette": pl.Float64}
+    )
 
 
-def _summed_cosines(
-    unit: sparse.csr_array, label: NDArray[np.intp], n_clusters: int
-) -> NDArray[np.float64]:
-    """Sum of each context's cosines with the contexts of each cluster [context, cluster]."""
-    member = sparse.csr_array((np.ones(len(label)), (label, np.arange(len(label)))))
-    parts = [
-        unit @ (member[start : start + AT_ONCE] @ unit).toarray().T
-        for start in range(0, n_clusters, AT_ONCE)
-    ]
-    return np.hstack(parts)
+def leaves(sums: NDArray[np.floating], labels: NDArray[np.int32]) -> pl.DataFrame:
+    """Where each cluster stands in an order in which like ones are neighbours: cluster, leaf.
+
+    The leaves of an average-linkage tree of the cosines of the clusters' mean unit vectors, put in
+    the order in which neighbours are most alike (Bar-Joseph et al. 2001) up to ORDERED clusters.
+    sums: `cosine_sums`.
+    """
+    label = labels[labels >= 0]
+    size = np.bincount(label)
+    order = np.arange(len(size))
+    if len(size) > 2:
+        member = sparse.csr_array((np.ones(len(label)), (label, np.arange(len(label)))))
+        inner = member @ sums + np.diag(size)  # with each context's cosine with itself
+        norms = np.sqrt(np.diag(inner))
+        apart = np.maximum(1 - inner / np.outer(norms, norms), 0.0)
+        pairs = apart[np.triu_indices(len(size), 1)]
+        tree = linkage(pairs, "average", optimal_ordering=len(size) <= ORDERED)
+        order = leaves_list(tree)
+    return pl.DataFrame(
+        {"cluster": order, "leaf": np.arange(len(size))},
+        schema={"cluster": pl.Int32(), "leaf": pl.UInt32()},
+    )
 
 
 def _counted(contexts: pl.DataFrame, *columns: str) -> pl.DataFrame:

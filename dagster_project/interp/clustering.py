@@ -2,13 +2,14 @@
 
 A context's vector holds the activation, effect, |effect| or its root of each node of each site, a
 site's part scaled to norm 1 so that none outweighs the others. The vectors' similarity is embedded
-(`spectral.py`) and k-means groups the embedding; clusters are numbered by size, 0 the largest, and
-contexts without any node go to cluster −1. The 2-D map is a t-SNE of the embedding of up to
-MAPPED contexts; the others lie among their nearest mapped neighbours.
+(`spectral.py`); the embedding's rows are grouped by k-means, by a pivoted QR (`kmeans.py`) or by
+HDBSCAN, which leaves out contexts that lie in no dense place: cluster −2. Clusters are numbered by
+size, 0 the largest, and contexts without any node go to cluster −1. The 2-D map is a t-SNE of the
+embedding of up to MAPPED contexts; the others lie among their nearest mapped neighbours.
 
-Cost: 12 bytes a node of a context for X and as many for its transpose, 32 while X is made; one
-site's long rows at a time. k-means and t-SNE run on one OpenMP thread: their sums then have one
-order, and the same seed gives the same clusters and map.
+Cost: 8 bytes a node of a context for X, 24 while X is made; one site's long rows at a time. HDBSCAN
+compares all pairs of contexts: seconds for ten thousand, hours for a million. t-SNE runs on one
+OpenMP thread: its sums then have one order, and the same seed gives the same clusters and map.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.cluster import KMeans
+from sklearn.cluster import HDBSCAN
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from dagster_project.interp.affinity import Floats, Vectors, affinity
 from dagster_project.interp.context_features import EFFECT
-from dagster_project.interp.spectral import Floats, embedding, reduce, similarity_product
+from dagster_project.interp.kmeans import Points, groups_of, qr_groups
+from dagster_project.interp.spectral import embedding, reduce
 from dagster_project.studies.study import ClusteringSpec
 
 Labels = NDArray[np.int32]
@@ -41,13 +45,15 @@ NEIGHBOURS = 3
 """Mapped contexts whose mean is the place of another."""
 ZERO = -1
 """Cluster of contexts whose vector is zero."""
+LEFT_OUT = -2
+"""Cluster of contexts that HDBSCAN leaves out."""
 
 
 class Clusters(NamedTuple):
     """A clustering of contexts, in the order of the rows of X."""
 
-    labels: Labels  # [context] 0 is the largest; −1: zero vector
-    points: Floats  # [context with a label ≥ 0, dimension] the embedding
+    labels: Labels  # [context] 0 is the largest; −1: zero vector; −2: left out
+    points: Points  # [context with a vector, dimension] the embedding
 
 
 class _Entries(NamedTuple):
@@ -55,7 +61,7 @@ class _Entries(NamedTuple):
 
     row: NDArray[np.int32]  # of X
     column: NDArray[np.int32]  # from 0
-    value: Floats
+    value: NDArray[np.float32]
     n_columns: int
 
 
@@ -88,23 +94,57 @@ def context_vectors(
     return sparse.csr_array((value, (row, column)), shape=(len(context_ids), width))
 
 
-def cluster(X: sparse.csr_array, spec: ClusteringSpec) -> Clusters:
-    """Clusters of the vectors X [context, column].
+def embedded(X: Vectors, spec: ClusteringSpec, device: torch.device | str = "cpu") -> Points:
+    """Embedding [context, max(n_clusters, embedded)] of the vectors X; NaN for zero vectors.
+
+    Raises SpectralError where it has not fewer dimensions than there are vectors that are not zero.
+    """
+    X = reduce(X, spec.svd_cut) if spec.svd_cut and _known(X).any() else X
+    kept = np.flatnonzero(_known(X))
+    alike = affinity(X[kept], spec.similarity, device)
+    found = embedding(alike, max(spec.n_clusters, spec.embedded), spec.seed)
+    points = np.full((X.shape[0], found.shape[1]), np.nan, found.dtype)
+    points[kept] = found
+    return points
+
+
+def cluster(X: Vectors, spec: ClusteringSpec, device: torch.device | str = "cpu") -> Clusters:
+    """Clusters of the vectors X [context, column], sparse or dense.
 
     Raises SpectralError where n_clusters are not fewer than the vectors that are not zero.
     """
-    X = reduce(X, spec.svd_cut) if spec.svd_cut and X.nnz else X
-    kept = np.flatnonzero(X.count_nonzero(axis=1))
-    labels = np.full(X.shape[0], ZERO, np.int32)
-    product = similarity_product(X[kept], spec.similarity)
-    points = embedding(product, len(kept), spec.n_clusters, spec.seed)
+    return clusters_of(embedded(X, spec, device), spec)
+
+
+def clusters_of(embedding: Points, spec: ClusteringSpec) -> Clusters:
+    """Clusters by an embedding [context, dimension], of which the first n_clusters count."""
+    kept = np.isfinite(embedding[:, 0])
+    points = embedding[kept, : spec.n_clusters]
     if spec.unit_rows:
         points = _unit_rows(points)
-    labels[kept] = by_size(groups_of(points, spec.n_clusters, spec.seed))
+    labels = np.full(len(embedding), ZERO, np.int32)
+    labels[kept] = grouped(points, spec)
     return Clusters(labels, points)
 
 
-def _unit_rows(points: Floats) -> Floats:
+def grouped(points: Points, spec: ClusteringSpec) -> Labels:
+    """The cluster of each row of an embedding [context, dimension], by size."""
+    if spec.assign == "kmeans":
+        return by_size(groups_of(points, spec.n_clusters, spec.seed))
+    if spec.assign == "cluster_qr":
+        return by_size(qr_groups(points, spec.n_clusters))
+    found = HDBSCAN(min_cluster_size=spec.min_cluster_size, copy=True).fit_predict(points)
+    return np.where(found < 0, LEFT_OUT, by_size(found)).astype(np.int32)
+
+
+def _known(X: Vectors) -> NDArray[np.bool_]:
+    """Which rows hold anything."""
+    if isinstance(X, np.ndarray):
+        return np.asarray(X.any(axis=1))
+    return np.asarray(X.count_nonzero(axis=1) > 0)
+
+
+def _unit_rows(points: Points) -> Points:
     """Rows of norm 1; what is like nothing else has a row of rounding alone, which becomes 0."""
     norm = np.linalg.norm(points, axis=1, keepdims=True)
     known = norm > np.finfo(points.dtype).eps * norm.max(initial=0.0) * len(points)
@@ -118,23 +158,20 @@ def places_of(clusters: Clusters, seed: int) -> Floats:
     return places
 
 
-@threadpool_limits.wrap(limits=1, user_api="openmp")
-def groups_of(points: Floats, n_groups: int, seed: int) -> NDArray[np.int32]:
-    """k-means of points [context, dimension] -> group of each, the best of ten starts."""
-    return KMeans(n_groups, n_init=10, random_state=seed).fit_predict(points)
-
-
 def by_size(labels: NDArray[np.integer]) -> Labels:
     """Labels ≥ 0 renumbered: 0 the largest group; of equal sizes, the one that comes first."""
+    inside = labels >= 0
     _, first, inverse, sizes = np.unique(
-        labels, return_index=True, return_inverse=True, return_counts=True
+        labels[inside], return_index=True, return_inverse=True, return_counts=True
     )
     order = np.lexsort((first, -sizes))
-    return np.argsort(order)[inverse].astype(np.int32)
+    numbered = labels.astype(np.int32)
+    numbered[inside] = np.argsort(order)[inverse]
+    return numbered
 
 
 @threadpool_limits.wrap(limits=1, user_api="openmp")
-def map_of(points: Floats, seed: int) -> Floats:
+def map_of(points: Points, seed: int) -> Floats:
     """Places [context, 2] on a plane: neighbours in the embedding lie together."""
     n = len(points)
     chosen = np.asarray(sample_of(range(n), MAPPED, seed))
@@ -179,4 +216,4 @@ def _site_entries(rows: pl.LazyFrame, context_ids: Sequence[int], spec: Clusteri
     row, values = found["index"].to_numpy().astype(np.int32), found["value"].to_numpy()
     if spec.unit_norm_per_site:
         values = values / np.sqrt(np.bincount(row, values**2, len(context_ids)))[row]
-    return _Entries(row, column.astype(np.int32), values, len(names))
+    return _Entries(row, column.astype(np.int32), values.astype(np.float32), len(names))

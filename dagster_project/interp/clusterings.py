@@ -10,18 +10,40 @@ agreement is judged on contexts that had no part in the choice: `part_of` gives 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
+import torch
 
-from dagster_project.interp.cluster_metrics import agreement, describe, silhouettes
-from dagster_project.interp.clustering import ZERO, cluster, context_vectors, places_of, sample_of
+from dagster_project.interp.cluster_metrics import (
+    agreement,
+    cosine_sums,
+    describe,
+    leaves,
+    silhouettes,
+)
+from dagster_project.interp.cluster_stability import stability
+from dagster_project.interp.clustering import (
+    LEFT_OUT,
+    ZERO,
+    cluster,
+    clusters_of,
+    context_vectors,
+    embedded,
+    places_of,
+    sample_of,
+)
 from dagster_project.interp.contexts import mix
 from dagster_project.interp.distinct_features import distinct_features
+from dagster_project.interp.kmeans import Points
 from dagster_project.interp.strata import RULE
 from dagster_project.studies.study import ClusteringSpec, ContextFeaturesSpec
+
+Kept: TypeAlias = "Callable[[Callable[[], Points]], Points]"
+"""Returns what the function that it is given makes, or what that made before."""
 
 
 class Clustered(NamedTuple):
@@ -63,8 +85,10 @@ def clustered(
     contexts: pl.DataFrame,
     spec: ClusteringSpec,
     of: ContextFeaturesSpec,
+    device: torch.device | str = "cpu",
+    kept: Kept = lambda make: make(),
 ) -> Clustered:
-    """Clusters of contexts by their features.
+    """Clusters of contexts by their features; kept: where the embedding may lie from before.
 
     features: context_features of a study, made as `of` says; contexts: those of spec.part, with
     context_id, answer_id, answer, loss, skill, slot, previous_id. Raises SpectralError where there
@@ -74,28 +98,34 @@ def clustered(
     chosen = contexts.filter(pl.col("context_id").is_in(ids)).sort("context_id").with_columns(RULE)
     rows = features.filter(pl.col("pos").is_null()) if of.aggregation == "sum" else features
     X = context_vectors(rows, ids, spec)
-    found = cluster(X, spec)
+    found = clusters_of(kept(lambda: embedded(X, spec, device)), spec)
     labels, places = found.labels, places_of(found, spec.seed)
-    silhouette = silhouettes(X, labels)
+    sums = cosine_sums(X, labels, device)
+    silhouette = silhouettes(sums, labels)
     members = pl.DataFrame(
         {"context_id": ids, "cluster": labels, "x": places[:, 0], "y": places[:, 1]}
     ).with_columns(pl.col("x", "y").fill_nan(None))
-    groups = describe(chosen.with_columns(members["cluster"])).join(
-        silhouette.group_by("cluster").agg(pl.col("silhouette").mean()), on="cluster", how="left"
+    means = silhouette.group_by("cluster").agg(pl.col("silhouette").mean())
+    groups = describe(chosen.with_columns(members["cluster"]))
+    groups = groups.join(means, on="cluster", how="left").join(
+        leaves(sums, labels), on="cluster", how="left"
     )
     summary = {
         "representation": spec.representation,
         "metric": of.metric,
         "aggregation": of.aggregation,
         "similarity": spec.similarity,
-        "n_clusters": groups.filter(pl.col("cluster") != ZERO).height,
+        "assign": spec.assign,
+        "n_clusters": groups.filter(pl.col("cluster") >= 0).height,
         "n_contexts": len(ids),
         "n_zero": int((labels == ZERO).sum()),
+        "n_left_out": int((labels == LEFT_OUT).sum()),
         "part": spec.part,
         "sample": _sample(len(ids), len(contexts), spec),
         "silhouette": silhouette["silhouette"].mean(),
         **agreement(members["cluster"], chosen["rule"])._asdict(),
-        **_baselines(features, chosen, spec, of),
+        **stability(X, found, spec, device)._asdict(),
+        **_baselines(features, chosen, spec, of, device),
     }
     return Clustered(pl.DataFrame([summary]), members, groups, distinct_features(rows, members))
 
@@ -108,17 +138,21 @@ def _sample(n: int, total: int, spec: ClusteringSpec) -> str:
 
 
 def _baselines(
-    features: pl.LazyFrame, contexts: pl.DataFrame, spec: ClusteringSpec, of: ContextFeaturesSpec
+    features: pl.LazyFrame,
+    contexts: pl.DataFrame,
+    spec: ClusteringSpec,
+    of: ContextFeaturesSpec,
+    device: torch.device | str,
 ) -> dict[str, float | None]:
     """previous_ari, …, answer_…, last_…: agreement of trivial groupings with the known rules."""
     rules = contexts["rule"]
     groupings = {"previous": contexts["previous_id"], "answer": contexts["answer_id"]}
     if (of.aggregation == "last" or of.also_last) and rules.count():
-        last = replace(spec, representation="activations", similarity="cosine")
+        last = replace(spec, representation="activations", similarity="cosine", embedded=0)
         X = context_vectors(
             features.filter(pl.col("pos") == -1), contexts["context_id"].to_list(), last
         )
-        groupings["last"] = pl.Series(np.asarray(cluster(X, last).labels))
+        groupings["last"] = pl.Series(np.asarray(cluster(X, last, device).labels))
     return {
         f"{name}_{score}": value
         for name, groups in groupings.items()

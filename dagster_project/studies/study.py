@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
+from dagster_project.studies.clustering_lists import with_lists
 from dagster_project.studies.parsing import Distinct, NonEmpty, Range, read_toml, to_dataclass
 from dagster_project.studies.rules import check
 
@@ -132,7 +133,9 @@ class ContextFeaturesSpec:
 @dataclass(frozen=True)
 class ClusteringSpec:
     n_clusters: Annotated[int, Range(2)]
-    """Clusters asked for."""
+    """Clusters asked for; with `hdbscan` the dimensions of the embedding alone. A list, as in
+    `[clusterings.effects] n_clusters = [100, 500]`, makes a clustering of each number, here
+    `effects-100` and `effects-500`, of one embedding."""
     representation: Literal["activations", "effects", "abs_effects", "root_effects"] = "abs_effects"
     """What a context's vector holds for each feature: activation, effect, |effect|, or its square
     root, so that many small effects weigh as much as a few large ones."""
@@ -145,6 +148,14 @@ class ClusteringSpec:
     unit_rows: bool = False
     """Scale each context's place in the spectral embedding to norm 1 before k-means (Ng et al.
     2001), instead of by its degree alone as scikit-learn does."""
+    embedded: Annotated[int, Range(0)] = 0
+    """Eigenvectors computed, of which the first n_clusters are used, so that clusterings that
+    differ in n_clusters alone share one embedding; 0: n_clusters, or the largest of a list."""
+    assign: Literal["kmeans", "cluster_qr", "hdbscan"] = "kmeans"
+    """What groups the embedding's rows: k-means; a pivoted QR, which needs no start and finds what
+    is clearly apart; or HDBSCAN, which finds how many groups there are and leaves contexts out."""
+    min_cluster_size: Annotated[int, Range(2)] = 5
+    """Contexts of a cluster at least, with `hdbscan`."""
     svd_cut: Share = 0.0
     """Keep the singular directions that explain this share of ‖X‖²; 0: no SVD."""
     max_contexts: Annotated[int, Range(0)] = 0
@@ -441,6 +452,7 @@ class Study:
 
 def read_study(file: Path) -> Study:
     """The study in a TOML file. Raises StudyError that names file, key, expected and found."""
-    study = to_dataclass(Study, read_toml(file), file, given={"name": file.stem, "file": file})
+    table = with_lists(read_toml(file), file)
+    study = to_dataclass(Study, table, file, given={"name": file.stem, "file": file})
     check(study)
     return study

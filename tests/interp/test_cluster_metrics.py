@@ -9,11 +9,17 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.metrics import silhouette_samples
 
-from dagster_project.interp import cluster_metrics
-from dagster_project.interp.cluster_metrics import agreement, describe, silhouettes
+from dagster_project.interp.cluster_metrics import (
+    agreement,
+    cosine_sums,
+    describe,
+    leaves,
+    silhouettes,
+)
 
 CONTEXTS = pl.DataFrame(
     {
@@ -77,35 +83,69 @@ def test_agreement_does_not_depend_on_order(
     assert of(shuffled) == pytest.approx(of(pairs))
 
 
+def silhouettes_of(X: NDArray[np.float64], labels: NDArray[np.int32]) -> pl.DataFrame:
+    return silhouettes(cosine_sums(sparse.csr_array(X), labels), labels)
+
+
 def test_silhouette_is_the_cosine_one() -> None:
     rng = np.random.default_rng(0)
     X, labels = rng.standard_normal((40, 6)), rng.integers(0, 3, 40).astype(np.int32)
     X[0], labels[0] = 0, -1  # a zero vector takes no part
-    found = silhouettes(sparse.csr_array(X), labels)
-    expected = silhouette_samples(X[1:], labels[1:], metric="cosine")
+    labels[1] = -2  # nor does what was left out
+    found = silhouettes_of(X, labels)
+    expected = silhouette_samples(X[2:], labels[2:], metric="cosine")
     np.testing.assert_allclose(found["silhouette"], expected, atol=1e-12)
-    assert found["cluster"].to_list() == labels[1:].tolist()
+    assert found["cluster"].to_list() == labels[2:].tolist()
+    dense = silhouettes(cosine_sums(X, labels), labels)
+    np.testing.assert_allclose(dense["silhouette"], expected, atol=1e-12)
 
 
 def test_silhouette_by_hand() -> None:
     # Unit vectors at 0°, 0°, 90°, 180°, clusters {0°, 0°} and {90°, 180°}. Cosine distances:
     # 0° : a = 0, b = (1 + 2)/2, s = 1. 90°: a = 1, b = 1, s = 0. 180°: a = 1, b = 2, s = ½.
-    X = sparse.csr_array(np.array([[1.0, 0], [3, 0], [0, 2], [-1, 0]]))
-    found = silhouettes(X, np.array([0, 0, 1, 1], np.int32))
+    X = np.array([[1.0, 0], [3, 0], [0, 2], [-1, 0]])
+    found = silhouettes_of(X, np.array([0, 0, 1, 1], np.int32))
     assert found["silhouette"].to_list() == pytest.approx([1, 1, 0, 0.5])
 
 
-def test_silhouette_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    X = sparse.random_array((30, 8), density=0.5, rng=np.random.default_rng(0)).tocsr()
-    labels = np.array([3, 0, 7, 1, 5] * 5 + [9] + [2] * 4, np.int32)  # 9 is alone
-    whole = silhouettes(X, labels)
-    expected = silhouette_samples(X.toarray(), labels, metric="cosine")
-    np.testing.assert_allclose(whole["silhouette"], expected, atol=1e-12)
-    monkeypatch.setattr(cluster_metrics, "AT_ONCE", 2)
-    np.testing.assert_allclose(silhouettes(X, labels)["silhouette"], expected, atol=1e-12)
+def test_silhouette_of_a_context_alone_is_zero() -> None:
+    X = sparse.random_array((30, 8), density=0.5, rng=np.random.default_rng(0)).toarray()
+    labels = np.array([3, 0, 4, 1, 2] * 5 + [5] + [1] * 4, np.int32)
+    found = silhouettes_of(X, labels)["silhouette"]
+    np.testing.assert_allclose(found, silhouette_samples(X, labels, metric="cosine"), atol=1e-12)
+    assert found[25] == 0
 
 
-@pytest.mark.parametrize("labels", [[0, 0, 0], [0, -1, 0], [-1, -1, -1]])
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0, -1, 0], [-1, -1, -1], [-2, -1, -2]])
 def test_no_silhouette_without_two_clusters(labels: list[int]) -> None:
-    X = sparse.csr_array(np.eye(3))
-    assert silhouettes(X, np.array(labels, np.int32)).is_empty()
+    assert silhouettes_of(np.eye(3), np.array(labels, np.int32)).is_empty()
+
+
+def leaves_of(X: NDArray[np.float64], labels: list[int]) -> dict[int, int]:
+    numbers = np.array(labels, np.int32)
+    found = leaves(cosine_sums(sparse.csr_array(X), numbers), numbers)
+    return dict(found.select("cluster", "leaf").iter_rows())
+
+
+def test_like_clusters_are_neighbours() -> None:
+    """Clusters 0 to 3 at 0°, 90°, 10° and 70°: 0 joins 2 and 1 joins 3, and of the orders that the
+    tree allows, 0 2 3 1 has the nearest neighbours (10° + 60° + 20°)."""
+    angle = np.deg2rad([0, 90, 10, 70, 0])
+    X = np.stack([np.cos(angle), np.sin(angle)], axis=1) * np.array([[1], [5], [2], [0.1], [3]])
+    place = leaves_of(np.vstack([X, np.zeros((1, 2))]), [0, 1, 2, 3, 0, -1])
+    order = sorted(place, key=lambda cluster: place[cluster])
+    assert order in ([0, 2, 3, 1], [1, 3, 2, 0])
+
+
+def test_leaves_are_by_the_means_of_clusters() -> None:
+    """Cluster 0 is wide, 0° and 80°: its mean at 40° is like cluster 2 at 45°, whose like by its
+    single contexts would be 1 at 75°."""
+    angle = np.deg2rad([0, 80, 75, 45])
+    X = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    place = leaves_of(X, [0, 0, 1, 2])
+    assert abs(place[0] - place[2]) == 1
+
+
+@pytest.mark.parametrize(("labels", "expected"), [([-1, -2], {}), ([0, 0], {0: 0})])
+def test_leaves_of_none_and_of_one(labels: list[int], expected: dict[int, int]) -> None:
+    assert leaves_of(np.eye(2), labels) == expected

@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
 from dagster_project.interp import clustering
+from dagster_project.interp.affinity import SpectralError
 from dagster_project.interp.clustering import (
     by_size,
     cluster,
@@ -21,7 +22,6 @@ from dagster_project.interp.clustering import (
     places_of,
     sample_of,
 )
-from dagster_project.interp.spectral import SpectralError
 from dagster_project.studies.study import ClusteringSpec
 
 PLAIN = ClusteringSpec(n_clusters=2, representation="effects", unit_norm_per_site=False)

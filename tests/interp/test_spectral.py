@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -12,16 +13,16 @@ from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from dagster_project.interp import spectral
-from dagster_project.interp.spectral import (
+from dagster_project.interp import affinity as similarities
+from dagster_project.interp.affinity import (
     Floats,
     Similarity,
     SpectralError,
-    embedding,
-    reduce,
-    similarity_product,
+    affinity,
+    gram,
     unit_rows,
 )
+from dagster_project.interp.spectral import embedding, reduce
 
 
 def planted(
@@ -56,9 +57,10 @@ def dense_embedding(S: Floats, dimensions: int) -> Floats:
     return vectors[:, ::-1][:, :dimensions] * scale[:, None]
 
 
-def embed(X: Floats, similarity: Similarity, dimensions: int, seed: int = 0) -> Floats:
-    product = similarity_product(sparse.csr_array(X), similarity)
-    return embedding(product, len(X), dimensions, seed)
+def embed(
+    X: Floats, similarity: Similarity, dimensions: int, seed: int = 0
+) -> NDArray[np.floating]:
+    return embedding(affinity(sparse.csr_array(X), similarity), dimensions, seed)
 
 
 CASES: list[tuple[Similarity, bool]] = [
@@ -82,9 +84,44 @@ def test_equals_dense_eigenvectors(similarity: Similarity, signed: bool) -> None
 @pytest.mark.parametrize(("similarity", "signed"), CASES)
 def test_product_is_the_dense_matrix(similarity: Similarity, signed: bool) -> None:
     X, _ = planted(2, signed=signed)
-    product = similarity_product(sparse.csr_array(X), similarity)
-    found = np.stack([product(row) for row in np.eye(len(X))])
-    np.testing.assert_allclose(found, dense_affinity(X, similarity), atol=1e-7)
+    expected = dense_affinity(X, similarity)
+    np.fill_diagonal(expected, 0)
+    for form in (sparse.csr_array(X), X):
+        found = affinity(form, similarity)
+        product = found.product(torch.eye(len(X), dtype=torch.float64))
+        np.testing.assert_allclose(product, expected, atol=1e-7)
+        np.testing.assert_allclose(found.degree, expected.sum(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_frequent_columns_tiles_and_single_entries_make_one_product(
+    monkeypatch: pytest.MonkeyPatch, signed: bool
+) -> None:
+    """Of 300 columns some are dense, the others in tiles of 40, and some have one entry alone."""
+    rng = np.random.default_rng(3)
+    share = rng.choice([0.4, 0.05, 0.01], 300)
+    X = rng.lognormal(size=(80, 300)) * (rng.random((80, 300)) < share)
+    X *= rng.choice([-1, 1], 300) if signed else 1
+    X[:, 0] = 1.0  # no zero vectors
+    assert ((X != 0).sum(axis=0) == 1).sum() > 10
+    monkeypatch.setattr(similarities, "TILE", 40)
+    monkeypatch.setattr(similarities, "WIDE", 7)
+    expected = dense_affinity(X, "cosine")
+    np.fill_diagonal(expected, 0)
+    V = rng.standard_normal((80, 20))
+    for exact, places in ((4096, 1e-12), (0, 1e-4)):  # double and single precision
+        monkeypatch.setattr(similarities, "EXACT", exact)
+        found = affinity(sparse.csr_array(X), "cosine")
+        product = found.product(torch.from_numpy(V).to(found.degree.dtype))
+        np.testing.assert_allclose(product, expected @ V, atol=places)
+        np.testing.assert_allclose(
+            found.degree, expected.sum(axis=1), rtol=max(places / 100, 1e-12)
+        )
+
+
+def test_what_shares_no_column_has_no_degree_at_all() -> None:
+    X = sparse.csr_array([[0.3, 0.7, 0.0, 0.0], [0.5, 0.1, 0.0, 0.0], [0.0, 0.0, 0.2, 0.9]])
+    assert affinity(X, "cosine").degree[2] == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -142,13 +179,16 @@ def test_the_seed_decides() -> None:
 def test_unit_rows_by_hand() -> None:
     X = sparse.csr_array([[3.0, 0.0, -4.0], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
     expected = [[0.6, 0.0, -0.8], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
-    np.testing.assert_allclose(unit_rows(X).toarray(), expected)
+    found = unit_rows(X)
+    assert not isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found.toarray(), np.array(expected))
+    np.testing.assert_allclose(unit_rows(X.toarray()), np.array(expected))
 
 
 def test_gram_by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     X = sparse.random_array((7, 20), density=0.4, rng=np.random.default_rng(0)).tocsr()
-    monkeypatch.setattr(spectral, "BLOCK", 7 * 3)
-    np.testing.assert_allclose(spectral.gram(X), (X @ X.T).toarray(), atol=1e-14)
+    monkeypatch.setattr(similarities, "BLOCK", 7 * 3)
+    np.testing.assert_allclose(gram(X), (X @ X.T).toarray(), atol=1e-14)
 
 
 def test_cut_is_on_squares() -> None:
@@ -164,7 +204,7 @@ def test_cut_is_on_squares() -> None:
 @settings(max_examples=25)
 def test_reduced_vectors_explain_the_cut(seed: int, cut: float) -> None:
     X = np.random.default_rng(seed).standard_normal((12, 8))
-    found = reduce(sparse.csr_array(X), cut).toarray()
+    found = reduce(sparse.csr_array(X), cut)
     squares = np.linalg.svd(X, compute_uv=False) ** 2
     r = found.shape[1]
     assert squares[:r].sum() / squares.sum() >= cut - 1e-9
@@ -176,7 +216,7 @@ def test_reduced_vectors_explain_the_cut(seed: int, cut: float) -> None:
 
 def test_what_the_cut_leaves_nothing_of_becomes_zero() -> None:
     X = sparse.csr_array([[3.0, 3.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 0.0]])
-    found = reduce(X, 0.9).toarray()
+    found = reduce(X, 0.9)
     assert (found[1:3] == 0).all()
     assert (np.abs(found[[0, 3]]).sum(axis=1) > 0).all()
 
@@ -188,7 +228,7 @@ def test_too_few_contexts_are_refused() -> None:
 
 
 def test_a_dense_similarity_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spectral, "DENSE_BYTES", 8 * 100**2)
+    monkeypatch.setattr(similarities, "DENSE_BYTES", 8 * 100**2)
     X, _ = planted(0, signed=True)
     with pytest.raises(SpectralError, match="at most 100 contexts, found 120; set max_contexts"):
         embed(X, "angular", 4)
