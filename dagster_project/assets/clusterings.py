@@ -9,13 +9,15 @@ import polars as pl
 
 from dagster_project.assets.plot import png
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.studies.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dagster_project.interp.clusterings import Clustered
 
-DOC = """Clusters of contexts by the activations or effects of their nodes, with a 2-D map.
+DOC = """Clusters of contexts by the activations or effects of their nodes, or by the gradients of
+their losses over the parameters, with a 2-D map.
 
 Vectors are made of all sites' nodes, each site's part scaled to norm 1; spectral embedding of
 their similarity without a [context, context] matrix (cosine, abs), then k-means. Cluster 0 is the
@@ -39,11 +41,14 @@ def compute(run: StageRun) -> StageResult:
     started = time.perf_counter()
     part = part_of(run.scan("contexts").collect(), spec.part, run.study.contexts.seed)
     contexts = with_previous(part, run.scan_shards("tokens"))
-    found = clustered(run.scan_shards("context_features"), contexts, spec, of)
+    features = run.scan_shards("context_features")
+    by_gradients = spec.representation == "gradients"
+    gradients = run.scan_shards("context_gradients") if by_gradients else None
+    found = clustered(features, contexts, spec, of, gradients)
     summary = found.clusterings.with_columns(
-        unit_norm_per_site=pl.lit(spec.unit_norm_per_site),
+        unit_norm_per_site=pl.lit(None if by_gradients else spec.unit_norm_per_site, pl.Boolean),
         unit_rows=pl.lit(spec.unit_rows),
-        errors=pl.lit(spec.errors),
+        errors=pl.lit(None if by_gradients else spec.errors, pl.Boolean),
         svd_cut=pl.lit(spec.svd_cut, pl.Float32),
         seconds=pl.lit(time.perf_counter() - started),
     )
@@ -102,13 +107,21 @@ def _plot(members: pl.DataFrame) -> bytes:
     return png(draw)
 
 
+def _needs(study: Study, partition: str) -> tuple[str, ...]:
+    """Gradients only where they are clustered; features also there, which tell clusters apart."""
+    nodes = ("context_features", "contexts", "tokens")
+    by_gradients = study.clusterings[partition].representation == "gradients"
+    return (*nodes, "context_gradients") if by_gradients else nodes
+
+
 STAGE = Stage(
     name="clusterings",
     doc=DOC,
     partition="clustering",
     tables=("clusterings", "cluster_members", "clusters", "distinct_features"),
-    inputs=("context_features", "contexts", "tokens"),
+    inputs=("context_features", "contexts", "tokens", "context_gradients"),
     reads=lambda study, partition: study.clusterings[partition],
+    needs=_needs,
     shards=lambda study: study.contexts.shards,
     compute=compute,
     checks={

@@ -15,9 +15,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from dagster_project.interp.cluster_metrics import agreement, describe, silhouettes
 from dagster_project.interp.clustering import ZERO, cluster, context_vectors, places_of, sample_of
+from dagster_project.interp.context_gradients import unit_vectors
 from dagster_project.interp.contexts import RULE, mix
 from dagster_project.interp.distinct_features import distinct_features
 from dagster_project.studies.study import ClusteringSpec, ContextFeaturesSpec
@@ -62,17 +64,22 @@ def clustered(
     contexts: pl.DataFrame,
     spec: ClusteringSpec,
     of: ContextFeaturesSpec,
+    gradients: pl.LazyFrame | None = None,
 ) -> Clustered:
-    """Clusters of contexts by their features.
+    """Clusters of contexts by their features, or by their gradients where spec asks for them.
 
     features: context_features of a study, made as `of` says; contexts: those of spec.part, with
-    context_id, answer_id, answer, loss, skill, slot, previous_id. Raises SpectralError where there
-    are too few contexts.
+    context_id, answer_id, answer, loss, skill, slot, previous_id; gradients: context_gradients.
+    Raises SpectralError where there are too few contexts.
     """
     ids = sample_of(contexts["context_id"].to_list(), spec.max_contexts, spec.seed)
     chosen = contexts.filter(pl.col("context_id").is_in(ids)).sort("context_id").with_columns(RULE)
     rows = features.filter(pl.col("pos").is_null()) if of.aggregation == "sum" else features
-    X = context_vectors(rows, ids, spec)
+    if spec.representation == "gradients":
+        assert gradients is not None
+        X = sparse.csr_array(unit_vectors(gradients, ids).astype(np.float64))
+    else:
+        X = context_vectors(rows, ids, spec)
     found = cluster(X, spec)
     labels, places = found.labels, places_of(found, spec.seed)
     silhouette = silhouettes(X, labels)
