@@ -42,6 +42,7 @@ LANES: dict[str, tuple[Asset, ...]] = {
     "Contexts": (
         Asset("contexts", ("contexts",), "losses and documents", "clusters"),
         Asset("context_features", ("context_features",), "contexts, dictionaries and the model"),
+        Asset("context_gradients", ("context_gradients",), "contexts and the model"),
         Asset(
             "clusterings",
             ("clusterings", "clusters", "cluster_members", "distinct_features"),

@@ -53,7 +53,8 @@ TERMS = {
     "part": "all contexts, or one of two halves: a representation is chosen on one and reported on "
     "the other.",
     "representation": "What a context's vector is made of: activations of the features, their "
-    "effects on the answer, |effects|, or √|effects|.",
+    "effects on the answer, |effects|, or √|effects|; or the gradient of its loss over the "
+    "parameters, projected.",
     "answer entropy": "Entropy of the answer token within the cluster, in nats; 0: always the "
     "same token.",
     "mean effect": "Mean of |effect| over the contexts, 0 where the feature is off.",

@@ -127,6 +127,10 @@ target = 60
 [clusterings.effects-3]
 n_clusters = 3
 
+[clusterings.gradients-3]
+representation = "gradients"
+n_clusters = 3
+
 [tasks.number]
 templates = ["the {}", "one day the {}"]
 fills = [["girl", "girls"], ["boy", "boys"], ["dog", "dogs"], ["cat", "cats"]]

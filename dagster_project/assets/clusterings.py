@@ -15,7 +15,7 @@ from dagster_project.assets.plot import png
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.provenance import digest
 from dagster_project.resources import device
-from dagster_project.studies.study import ClusteringSpec
+from dagster_project.studies.study import ClusteringSpec, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from dagster_project.interp.clusterings import Clustered
     from dagster_project.interp.kmeans import Points
 
-DOC = """Clusters of contexts by the activations or effects of their nodes, with a 2-D map.
+DOC = """Clusters of contexts by the activations or effects of their nodes, or by the gradients of
+their losses over the parameters, with a 2-D map.
 
 Vectors are made of all sites' nodes, each site's part scaled to norm 1; spectral embedding of
 their similarity without a [context, context] matrix (cosine, abs), then k-means, a pivoted QR or
@@ -50,11 +51,14 @@ def compute(run: StageRun) -> StageResult:
     part = part_of(run.scan("contexts").collect(), spec.part, run.study.contexts.seed)
     contexts = with_previous(part, run.scan_shards("tokens"))
     features = run.scan_shards("context_features")
-    found = clustered(features, contexts, spec, of, device(run.study), partial(_kept, run))
+    by_gradients = spec.representation == "gradients"
+    gradients = run.scan_shards("context_gradients") if by_gradients else None
+    where = device(run.study)
+    found = clustered(features, contexts, spec, of, gradients, where, partial(_kept, run))
     summary = found.clusterings.with_columns(
-        unit_norm_per_site=pl.lit(spec.unit_norm_per_site),
+        unit_norm_per_site=pl.lit(None if by_gradients else spec.unit_norm_per_site, pl.Boolean),
         unit_rows=pl.lit(spec.unit_rows),
-        errors=pl.lit(spec.errors),
+        errors=pl.lit(None if by_gradients else spec.errors, pl.Boolean),
         svd_cut=pl.lit(spec.svd_cut, pl.Float32),
         seconds=pl.lit(time.perf_counter() - started),
     )
@@ -75,7 +79,8 @@ def _shared(run: StageRun, spec: ClusteringSpec) -> str:
     """What an embedding depends on, as a hash."""
     study = run.study.name
     made_of = [run.lake.version("contexts", study=study)]
-    made_of += [run.lake.version("context_features", study=study, shard=s) for s in run.shards]
+    table = "context_gradients" if spec.representation == "gradients" else "context_features"
+    made_of += [run.lake.version(table, study=study, shard=s) for s in run.shards]
     seed = run.study.contexts.seed  # of the halves
     alike = replace(spec, n_clusters=2, assign="kmeans", min_cluster_size=2, unit_rows=False)
     return digest([STAGE.code_version, made_of, seed, alike])
@@ -134,13 +139,21 @@ def _plot(members: pl.DataFrame) -> bytes:
     return png(draw)
 
 
+def _needs(study: Study, partition: str) -> tuple[str, ...]:
+    """Gradients only where they are clustered; features also there, which tell clusters apart."""
+    nodes = ("context_features", "contexts", "tokens")
+    by_gradients = study.clusterings[partition].representation == "gradients"
+    return (*nodes, "context_gradients") if by_gradients else nodes
+
+
 STAGE = Stage(
     name="clusterings",
     doc=DOC,
     partition="clustering",
     tables=("clusterings", "cluster_members", "clusters", "distinct_features"),
-    inputs=("context_features", "contexts", "tokens"),
+    inputs=("context_features", "contexts", "tokens", "context_gradients"),
     reads=lambda study, partition: study.clusterings[partition],
+    needs=_needs,
     shards=lambda study: study.contexts.shards,
     compute=compute,
     checks={

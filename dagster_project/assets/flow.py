@@ -8,6 +8,7 @@ from dagster_project.assets import (
     circuits,
     clusterings,
     context_features,
+    context_gradients,
     contexts,
     corpus,
     dictionaries,
@@ -39,7 +40,12 @@ GROUPS: dict[str, tuple[Stage, ...]] = {
         features.STAGE,
         feature_logits.STAGE,
     ),
-    "3_contexts": (contexts.STAGE, context_features.STAGE, clusterings.STAGE),
+    "3_contexts": (
+        contexts.STAGE,
+        context_features.STAGE,
+        context_gradients.STAGE,
+        clusterings.STAGE,
+    ),
     "4_circuits": (pairs.STAGE, node_effects.STAGE, circuits.STAGE, faithfulness.STAGE),
     "5_edits": (shift.STAGE,),
 }
@@ -61,7 +67,7 @@ def chains(stages: Sequence[Stage]) -> list[list[Stage]]:
 
 def stages_of(study: Study) -> list[Stage]:
     """The stages that a study has, in order: no clusterings, no tasks, no edits and no recipe where
-    it names none."""
+    it names none, and no gradients of contexts where no clustering is by them."""
     absent = set()
     if not study.clusterings:
         absent.add("clustering")
@@ -70,4 +76,6 @@ def stages_of(study: Study) -> list[Stage]:
     present = [stage for stage in STAGES.values() if stage.partition not in absent]
     if not study.shift:
         present.remove(shift.STAGE)
+    if not context_gradients.wanted(study):
+        present.remove(context_gradients.STAGE)
     return [stage for stage in present if study.recipe or stage not in GROUPS[RECIPE]]

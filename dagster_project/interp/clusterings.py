@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from dagster_project.interp.affinity import Vectors
 from dagster_project.interp.cluster_metrics import (
     agreement,
     cosine_sums,
@@ -36,6 +37,7 @@ from dagster_project.interp.clustering import (
     places_of,
     sample_of,
 )
+from dagster_project.interp.context_gradients import unit_vectors
 from dagster_project.interp.contexts import mix
 from dagster_project.interp.distinct_features import distinct_features
 from dagster_project.interp.kmeans import Points
@@ -85,19 +87,25 @@ def clustered(
     contexts: pl.DataFrame,
     spec: ClusteringSpec,
     of: ContextFeaturesSpec,
+    gradients: pl.LazyFrame | None = None,
     device: torch.device | str = "cpu",
     kept: Kept = lambda make: make(),
 ) -> Clustered:
-    """Clusters of contexts by their features; kept: where the embedding may lie from before.
+    """Clusters of contexts by their features, or by their gradients where spec asks for them.
 
     features: context_features of a study, made as `of` says; contexts: those of spec.part, with
-    context_id, answer_id, answer, loss, skill, slot, previous_id. Raises SpectralError where there
-    are too few contexts.
+    context_id, answer_id, answer, loss, skill, slot, previous_id; gradients: context_gradients;
+    kept: where the embedding may lie from before.
+    Raises SpectralError where there are too few contexts.
     """
     ids = sample_of(contexts["context_id"].to_list(), spec.max_contexts, spec.seed)
     chosen = contexts.filter(pl.col("context_id").is_in(ids)).sort("context_id").with_columns(RULE)
     rows = features.filter(pl.col("pos").is_null()) if of.aggregation == "sum" else features
-    X = context_vectors(rows, ids, spec)
+    if spec.representation == "gradients":
+        assert gradients is not None
+        X: Vectors = unit_vectors(gradients, ids)
+    else:
+        X = context_vectors(rows, ids, spec)
     found = clusters_of(kept(lambda: embedded(X, spec, device)), spec)
     labels, places = found.labels, places_of(found, spec.seed)
     sums = cosine_sums(X, labels, device)

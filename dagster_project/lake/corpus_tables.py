@@ -135,6 +135,20 @@ CORPUS_TABLES = (
         nullable("gradient", F32, "Gradient of the metric; null for sums and for the error node"),
         nullable("effect", F32, "Activation × gradient, summed after; null: their product"),
     ),
+    table(
+        "context_gradients",
+        "shard",
+        "context_id",
+        "A context's gradient of its loss over the parameters, projected",
+        column("context_id", I64, "Context"),
+        column(
+            "vector",
+            pl.List(F32),
+            "Its inner product with another context's vector of the study estimates that of their "
+            "gradients over all parameters but norms, embeddings and unembedding",
+        ),
+        column("norm", F32, "Norm of the gradient, estimated", "nats"),
+    ),
 )
 
 
@@ -151,13 +165,21 @@ CLUSTERING_TABLES = (
         "clustering",
         "",
         "A clustering of the study's contexts, one row a partition",
-        column("representation", STRING, "activations, effects, abs_effects or root_effects"),
+        column(
+            "representation",
+            STRING,
+            "activations, effects, abs_effects, root_effects or gradients",
+        ),
         column("metric", STRING, "Metric of the effects: log_prob, logit or logit_minus_mean"),
         column("aggregation", STRING, "Of the contexts' features over positions: sum or last"),
         column("similarity", STRING, "cosine, clipped, angular or abs"),
-        nullable("unit_norm_per_site", BOOL, "Each site's part of a vector is scaled to norm 1"),
+        nullable(
+            "unit_norm_per_site",
+            BOOL,
+            "Each site's part of a vector is scaled to norm 1; null for gradients",
+        ),
         nullable("unit_rows", BOOL, "Each row of the spectral embedding is scaled to norm 1"),
-        nullable("errors", BOOL, "Error nodes are columns of the vectors too"),
+        nullable("errors", BOOL, "Error nodes are columns of the vectors too; null for gradients"),
         nullable("svd_cut", F32, "Share of ‖X‖² in the singular directions kept; 0: no SVD"),
         nullable("assign", STRING, "What groups the embedding: kmeans, cluster_qr or hdbscan"),
         column("n_clusters", U32, "Clusters found"),

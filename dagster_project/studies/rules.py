@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from dagster_project.studies.parsing import StudyError
 
 if TYPE_CHECKING:
-    from dagster_project.studies.study import RecipeSpec, ShiftSpec, Study, TaskSpec, TrainingSpec
+    from dagster_project.studies.study import (
+        ClusteringSpec,
+        RecipeSpec,
+        ShiftSpec,
+        Study,
+        TaskSpec,
+        TrainingSpec,
+    )
 
 
 EMBEDDED = "embedded"  # the source of what the package ships
@@ -30,6 +37,8 @@ def check(study: Study) -> None:
             raise StudyError(study.file, "tasks and clusterings", "letters, digits, - and _", name)
     _check_contexts(study)
     _check_context_features(study)
+    for name, clustering in study.clusterings.items():
+        _check_clustering(study.file, f"clusterings.{name}", clustering)
     _check_training(study.file, "dictionaries.train", study.dictionaries.train)
     if study.recipe:
         _check_recipe(study.file, study.recipe)
@@ -63,6 +72,21 @@ def _check_context_features(study: Study) -> None:
     if spec.also_last and spec.aggregation != "sum":
         expected = 'false unless context_features.aggregation is "sum"'
         raise StudyError(study.file, "context_features.also_last", expected, spec.also_last)
+
+
+def _check_clustering(file: Path, key: str, spec: ClusteringSpec) -> None:
+    """Gradients have no nodes and no sites, and the signs of their vectors' entries no meaning."""
+    if spec.representation != "gradients":
+        return
+    if spec.errors:
+        expected = 'false with representation "gradients", which have no error nodes'
+        raise StudyError(file, f"{key}.errors", expected, spec.errors)
+    if not spec.unit_norm_per_site:
+        expected = 'left out with representation "gradients", which have no sites'
+        raise StudyError(file, f"{key}.unit_norm_per_site", expected, spec.unit_norm_per_site)
+    if spec.similarity == "abs":
+        expected = 'cosine, clipped or angular with representation "gradients"'
+        raise StudyError(file, f"{key}.similarity", expected, spec.similarity)
 
 
 def _check_training(file: Path, key: str, spec: TrainingSpec) -> None:

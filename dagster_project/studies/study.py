@@ -131,20 +131,33 @@ class ContextFeaturesSpec:
 
 
 @dataclass(frozen=True)
+class ContextGradientsSpec:
+    error: Annotated[float, Range(0.01, 1.0)] = 0.05
+    """Within which the cosine of 99 % of the pairs of contexts must lie of that of their gradients.
+    A context takes 53/error² bytes: 21 kB for 0.05, four times as much for half of it."""
+    seed: Seed = 0
+    """Of the projection, and of the sample that it is measured on."""
+
+
+@dataclass(frozen=True)
 class ClusteringSpec:
     n_clusters: Annotated[int, Range(2)]
     """Clusters asked for; with `hdbscan` the dimensions of the embedding alone. A list, as in
     `[clusterings.effects] n_clusters = [100, 500]`, makes a clustering of each number, here
     `effects-100` and `effects-500`, of one embedding."""
-    representation: Literal["activations", "effects", "abs_effects", "root_effects"] = "abs_effects"
+    representation: Literal[
+        "activations", "effects", "abs_effects", "root_effects", "gradients"
+    ] = "abs_effects"
     """What a context's vector holds for each feature: activation, effect, |effect|, or its square
-    root, so that many small effects weigh as much as a few large ones."""
+    root, so that many small effects weigh as much as a few large ones. `gradients`: the vector is
+    the gradient of the context's loss over the parameters instead, projected."""
     similarity: Literal["cosine", "clipped", "angular", "abs"] = "cosine"
     """Cosine of the vectors; max(cosine, 0); 1 − arccos(cosine)/π; cosine of absolute values."""
     errors: bool = False
-    """Error nodes as columns too."""
+    """Error nodes as columns too; gradients have none."""
     unit_norm_per_site: bool = True
-    """Scale each site's part of a vector to norm 1, so that no site outweighs the others."""
+    """Scale each site's part of a vector to norm 1, so that no site outweighs the others.
+    Gradients have none."""
     unit_rows: bool = False
     """Scale each context's place in the spectral embedding to norm 1 before k-means (Ng et al.
     2001), instead of by its degree alone as scikit-learn does."""
@@ -425,6 +438,8 @@ class Study:
     """Which predicted tokens become contexts."""
     context_features: ContextFeaturesSpec = ContextFeaturesSpec()
     """What is stored of each context."""
+    context_gradients: ContextGradientsSpec = ContextGradientsSpec()
+    """How the gradients of contexts are projected, for clusterings by them."""
     clusterings: dict[str, ClusteringSpec] = field(default_factory=dict)
     """Clusterings by name."""
     tasks: dict[str, TaskSpec] = field(default_factory=dict)

@@ -24,6 +24,7 @@ REPRESENTATIONS = {
     "effects": "effects (activation × gradient)",
     "abs_effects": "|effects|",
     "root_effects": "√|effects|",
+    "gradients": "gradients over the parameters",
 }
 
 EDITS = {

@@ -60,19 +60,26 @@ def features_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
 
 def similarity_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
     """Cosines of the vectors of some contexts, cluster by cluster."""
-    if "context_features" not in visit.data.holdings(visit.study):
-        return [empty("context_features", visit.study)]
     run = shown.runs.row(by_predicate=pl.col("clustering") == shown.clustering, named=True)
+    representation = run["representation"]
+    source = "context_gradients" if representation == "gradients" else "context_features"
+    if source not in visit.data.holdings(visit.study):
+        return [empty(source, visit.study)]
     chosen = _sample(shown)
-    entries = visit.data.ask(
-        "context_vectors",
-        study=visit.study,
-        clustering=shown.clustering,
-        contexts=chosen["context_id"].to_list(),
-        representation=run["representation"],
-    )
-    cosines = similarity(entries, chosen["context_id"].to_list())
-    signed = run["representation"] == "effects"
+    contexts = chosen["context_id"].to_list()
+    if representation == "gradients":
+        found = visit.data.ask("gradient_vectors", study=visit.study, contexts=contexts)
+        cosines = vector_similarity(found, contexts)
+    else:
+        entries = visit.data.ask(
+            "context_vectors",
+            study=visit.study,
+            clustering=shown.clustering,
+            contexts=contexts,
+            representation=representation,
+        )
+        cosines = similarity(entries, contexts)
+    signed = representation in ("effects", "gradients")
     return [
         layout.panel(
             term("cosine", "Similarity of contexts, in cluster order"),
@@ -110,6 +117,21 @@ def similarity(entries: pl.DataFrame, contexts: list[int]) -> NDArray[np.float32
         dtype=np.float32,
     )
     return np.asarray((unit @ unit.T).toarray())
+
+
+def vector_similarity(found: pl.DataFrame, contexts: list[int]) -> NDArray[np.float32]:
+    """Cosines [context, context] of vectors: context_id, vector. A zero vector has none with any,
+    nor has a context without a vector."""
+    order = pl.DataFrame({"context_id": pl.Series(contexts, dtype=pl.Int64)}).with_row_index("row")
+    placed = found.join(order, on="context_id")
+    cosines = np.zeros((len(contexts), len(contexts)), np.float32)
+    if not placed.height:
+        return cosines
+    vectors = np.stack([vector.to_numpy() for vector in placed["vector"]])
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit, row = vectors / np.where(norms > 0, norms, 1), placed["row"].to_numpy()
+    cosines[np.ix_(row, row)] = unit @ unit.T
+    return cosines
 
 
 def _heatmap(

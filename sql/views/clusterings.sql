@@ -3,13 +3,14 @@
 -- columns:
 --   study: Study
 --   clustering: Clustering
---   representation: activations, effects, abs_effects or root_effects
+--   representation: activations, effects, abs_effects, root_effects or gradients
 --   metric: Metric of the effects: log_prob, logit or logit_minus_mean
 --   aggregation: Of the contexts' features over positions: sum or last
 --   similarity: cosine, clipped, angular or abs
---   unit_norm_per_site: Each site's part of a vector is scaled to norm 1; may be null
+--   unit_norm_per_site: Each site's part of a vector is scaled to norm 1; null for gradients; may
+--     be null
 --   unit_rows: Each row of the spectral embedding is scaled to norm 1; may be null
---   errors: Error nodes are columns of the vectors too; may be null
+--   errors: Error nodes are columns of the vectors too; null for gradients; may be null
 --   svd_cut: Share of ‖X‖² in the singular directions kept; 0: no SVD; may be null
 --   n_clusters: Clusters found
 --   n_contexts: Contexts clustered, zero vectors included

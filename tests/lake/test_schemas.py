@@ -16,6 +16,7 @@ DESIGN = {
     "surprisal skill slot",
     "contexts": "study context_id doc_id pos answer_id answer loss context_loss skill slot",
     "context_features": "study context_id pos site feature activation gradient effect",
+    "context_gradients": "study context_id vector norm",
     "dictionaries": "study site kind d_model n_features l0 fve loss_increase loss_recovered "
     "dead_fraction source",
     "features": "study site feature density mean_activation max_activation label",

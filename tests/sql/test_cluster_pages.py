@@ -11,9 +11,9 @@ import pytest
 
 from dagster_project.lake.store import Lake
 from dashboards.data import Data, Value
-from dashboards.pages.clusters_nodes import similarity
+from dashboards.pages.clusters_nodes import similarity, vector_similarity
 from tests.dashboards.clusters import C0, C1, C2, C3, C4, C5, FAR, fill_clusters
-from tests.lake.frames import put
+from tests.lake.frames import Row, put
 
 STUDY = {"study": "plain"}
 FIRST = {**STUDY, "clustering": "first"}
@@ -149,3 +149,18 @@ def test_nothing_is_like_nothing() -> None:
         | {"feature": pl.Int32, "value": pl.Float32}
     )
     assert similarity(entries, [1, 2]).tolist() == [[0, 0], [0, 0]]
+
+
+def test_gradients_of_contexts_are_compared_by_direction(tmp_path: Path) -> None:
+    """(3, 4) and (4, 3): 24/25; nothing is like a zero vector or a context without a vector."""
+    lake = Lake(tmp_path)
+    vectors = {C0: [3.0, 4.0], C1: [8.0, 6.0], C2: [0.0, 0.0], C4: [1.0, 0.0]}
+    rows: list[Row] = [{"context_id": c, "vector": v} for c, v in vectors.items()]
+    put(lake, "context_gradients", rows, study="s", shard="00000")
+    put(lake, "context_gradients", rows[:1], study="other", shard="00000")
+    found = Data(lake).ask("gradient_vectors", study="s", contexts=[C3, C1, C0, C2])
+    assert sorted(found["context_id"]) == [C0, C1, C2]
+    cosines = vector_similarity(found, [C3, C1, C0, C2])
+    expected = np.array([[0, 0, 0, 0], [0, 1, 0.96, 0], [0, 0.96, 1, 0], [0, 0, 0, 0]])
+    assert cosines == pytest.approx(expected, abs=1e-6)
+    assert vector_similarity(found.clear(), [C0]).tolist() == [[0]]

@@ -73,6 +73,26 @@ def test_nested_tables_become_dataclasses(tmp_path: Path) -> None:
             'false unless context_features.aggregation is "sum"',
             "True",
         ),
+        (
+            "[clusterings.a]\nn_clusters = 2\nrepresentation = 'gradients'\nerrors = true",
+            "clusterings.a.errors",
+            'false with representation "gradients", which have no error nodes',
+            "True",
+        ),
+        (
+            "[clusterings.a]\nn_clusters = 2\nrepresentation = 'gradients'\n"
+            "unit_norm_per_site = false",
+            "clusterings.a.unit_norm_per_site",
+            'left out with representation "gradients", which have no sites',
+            "False",
+        ),
+        (
+            "[clusterings.a]\nn_clusters = 2\nrepresentation = 'gradients'\nsimilarity = 'abs'",
+            "clusterings.a.similarity",
+            'cosine, clipped or angular with representation "gradients"',
+            '"abs"',
+        ),
+        ("[context_gradients]\nerror = 0", "context_gradients.error", "at least 0.01", "0"),
         ("[recipe]\nn_heads = 0", "recipe.n_heads", "at least 1", "0"),
         ("[recipe]\nd_model = 100", "recipe.d_model", "a multiple of twice recipe.n_heads", "100"),
         ("[recipe]\ndocuments = 31", "recipe.documents", "at least 32", "31"),
