@@ -100,7 +100,7 @@ def clustered(
     """
     ids = sample_of(contexts["context_id"].to_list(), spec.max_contexts, spec.seed)
     chosen = contexts.filter(pl.col("context_id").is_in(ids)).sort("context_id").with_columns(RULE)
-    rows = features.filter(pl.col("pos").is_null()) if of.aggregation == "sum" else features
+    rows = features.filter(_rows(spec, of))
     if spec.representation == "gradients":
         assert gradients is not None
         X: Vectors = unit_vectors(gradients, ids)
@@ -121,7 +121,7 @@ def clustered(
     summary = {
         "representation": spec.representation,
         "metric": of.metric,
-        "aggregation": of.aggregation,
+        "aggregation": "last" if spec.positions == "last" else of.aggregation,
         "similarity": spec.similarity,
         "assign": spec.assign,
         "n_clusters": groups.filter(pl.col("cluster") >= 0).height,
@@ -136,6 +136,13 @@ def clustered(
         **_baselines(features, chosen, spec, of, device),
     }
     return Clustered(pl.DataFrame([summary]), members, groups, distinct_features(rows, members))
+
+
+def _rows(spec: ClusteringSpec, of: ContextFeaturesSpec) -> pl.Expr:
+    """Those of context_features that make the vectors."""
+    if spec.positions == "last":
+        return pl.col("pos") == -1
+    return pl.col("pos").is_null() if of.aggregation == "sum" else pl.lit(True)
 
 
 def _sample(n: int, total: int, spec: ClusteringSpec) -> str:

@@ -10,6 +10,7 @@ from dagster_project.studies.parsing import StudyError
 if TYPE_CHECKING:
     from dagster_project.studies.study import (
         ClusteringSpec,
+        ContextFeaturesSpec,
         RecipeSpec,
         ShiftSpec,
         Study,
@@ -38,7 +39,8 @@ def check(study: Study) -> None:
     _check_contexts(study)
     _check_context_features(study)
     for name, clustering in study.clusterings.items():
-        _check_clustering(study.file, f"clusterings.{name}", clustering)
+        key = f"clusterings.{name}"
+        _check_clustering(study.file, key, clustering, study.context_features)
     _check_training(study.file, "dictionaries.train", study.dictionaries.train)
     if study.recipe:
         _check_recipe(study.file, study.recipe)
@@ -74,8 +76,15 @@ def _check_context_features(study: Study) -> None:
         raise StudyError(study.file, "context_features.also_last", expected, spec.also_last)
 
 
-def _check_clustering(file: Path, key: str, spec: ClusteringSpec) -> None:
-    """Gradients have no nodes and no sites, and the signs of their vectors' entries no meaning."""
+def _check_clustering(file: Path, key: str, spec: ClusteringSpec, of: ContextFeaturesSpec) -> None:
+    """Gradients have no nodes, sites or positions, and the signs of their vectors' entries no
+    meaning."""
+    kept = of.also_last or of.aggregation == "last"
+    if spec.positions == "last" and (spec.representation == "gradients" or not kept):
+        expected = "all, unless context_features keeps the last position (also_last)"
+        if kept:
+            expected = 'left out with representation "gradients", which have no positions'
+        raise StudyError(file, f"{key}.positions", expected, spec.positions)
     if spec.representation != "gradients":
         return
     if spec.errors:

@@ -151,6 +151,9 @@ class ClusteringSpec:
     """What a context's vector holds for each feature: activation, effect, |effect|, or its square
     root, so that many small effects weigh as much as a few large ones. `gradients`: the vector is
     the gradient of the context's loss over the parameters instead, projected."""
+    positions: Literal["all", "last"] = "all"
+    """Whether a vector is of all positions that context_features keeps, or of the one that predicts
+    alone, which it keeps with `also_last` or aggregation `last`."""
     similarity: Literal["cosine", "clipped", "angular", "abs"] = "cosine"
     """Cosine of the vectors; max(cosine, 0); 1 − arccos(cosine)/π; cosine of absolute values."""
     errors: bool = False
@@ -175,7 +178,7 @@ class ClusteringSpec:
     """Cluster a seeded sample of this size; 0: all contexts."""
     part: Literal["all", "choose", "report"] = "all"
     """All contexts, or one of two disjoint seeded halves, so that a representation is chosen on
-    one and reported on the other."""
+    one and reported on the other. A list makes a clustering of each part, as of n_clusters."""
     seed: Seed = 0
     """Of the sample, of k-means and of the map."""
 
