@@ -46,7 +46,7 @@ LANES: dict[str, tuple[Asset, ...]] = {
         Asset(
             "clusterings",
             ("clusterings", "clusters", "cluster_members", "distinct_features"),
-            "context_features",
+            "context_features or context_gradients",
             "clusterings",
         ),
     ),
