@@ -9,12 +9,10 @@ the graph at each of ig's points, and one backward of the whole model for each s
 from __future__ import annotations
 
 import argparse
-import resource
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar, cast
+from typing import Literal, NamedTuple, TypeVar
 
 import polars as pl
 import torch
@@ -22,28 +20,25 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from bench.machine import matrix_rate, memory, now
+from bench.pythia import LAYER, LAYERS, VOCABULARY, WIDTH, pythia
 from dagster_project.interp.ablation import Task
 from dagster_project.interp.circuit_edges import Rules, circuit_edges, scene
 from dagster_project.interp.collection import Collection
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.faithfulness import faithfulness
-from dagster_project.interp.model import LanguageModel, wrap
+from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import attribute
 from dagster_project.interp.sites import Batch, parse_site, site_names
 from dagster_project.studies.study import FaithfulnessSpec, NodeEffectsSpec
 from tests.interp import spliced
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-WIDTH, LAYERS, VOCABULARY, FEATURES, ACTIVE, LENGTH = 512, 6, 50_304, 32_768, 64, 7
+FEATURES, ACTIVE, LENGTH = 32_768, 64, 7
 CHANGING = LENGTH - 1  # pairs differ from their second token on
 STEPS, BATCH_TOKENS, REPEATS = 10, 8192, 3
 SELECTED = (10, 50)  # nodes a site
 SIZES = (0, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000)
-LAYER = 12 * WIDTH**2  # weights of a layer
-
 
 Result = TypeVar("Result")
 
@@ -202,22 +197,6 @@ def seconds_of_backward(
     return (now(model.device) - began) / (len(sites) - 1)
 
 
-def pythia(device: torch.device) -> LanguageModel:
-    """Of Pythia-70m's shape, with random weights."""
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
-    torch.manual_seed(0)
-    config = GPTNeoXConfig(
-        hidden_size=WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=8,
-        intermediate_size=4 * WIDTH,
-        vocab_size=VOCABULARY,
-        use_parallel_residual=True,
-    )
-    return wrap(GPTNeoXForCausalLM(config).to(device), cast("PreTrainedTokenizerBase", None))
-
-
 def examples(n: int, device: torch.device) -> Examples:
     """Pairs that differ in their second token."""
     made = torch.Generator().manual_seed(1)
@@ -245,32 +224,6 @@ def sparse_dictionaries(model: LanguageModel, ids: Tensor) -> dict[str, Dictiona
             torch.zeros(WIDTH, device=ids.device),
         )
     return made
-
-
-def matrix_rate(device: torch.device) -> float:
-    """FLOP/s of a large product in float32; the best of some."""
-    n = 2048 if device.type == "cpu" else 8192
-    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
-    times = []
-    for _ in range(5):
-        began = now(device)
-        a @ b
-        times.append(now(device) - began)
-    return 2 * n**3 / min(times)
-
-
-def now(device: torch.device) -> float:
-    """Seconds, once all that was asked of the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def memory() -> float:
-    """GiB that the process has held at most, so far; on a GPU, its memory."""
-    if torch.cuda.is_initialized():
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":
