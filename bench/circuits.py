@@ -12,7 +12,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import polars as pl
 import torch
@@ -41,9 +41,6 @@ from dagster_project.interp.node_effects import attribute
 from dagster_project.interp.sites import Batch, parse_site
 from dagster_project.studies.study import FaithfulnessSpec, NodeEffectsSpec
 from tests.interp import spliced
-
-if TYPE_CHECKING:
-    pass
 
 LENGTH = 7
 CHANGING = LENGTH - 1  # pairs differ from their second token on

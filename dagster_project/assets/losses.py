@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dagster_project.assets import scratch
 from dagster_project.assets.plot import png
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 DOC = """Loss, rank and entropy of every predicted token, in nats, with what induction and the
 corpus's rules say of it.
 
-loss[t] = −log p(x_t | x_<t), float32. Batches are length-bucketed and hold at most
-`compute.batch_tokens` tokens, padding included; logits are made for part of a batch at a time.
+loss[t] = −log p(x_t | x_<t), float32 whatever the model's dtype. Batches are length-bucketed and
+hold at most `compute.batch_tokens` tokens (2048 on a CPU), padding included. 128 of them make a
+window of documents: a computation that was killed goes on after the last one that it finished.
 
 Cost: 2 FLOPs a parameter and token; about 12 bytes a predicted token on disk."""
 
@@ -27,6 +29,7 @@ BINS, LARGEST = 60, 15.0  # of the histogram; LARGEST in nats
 
 def compute(run: StageRun) -> StageResult:
     from dagster_project import resources
+    from dagster_project.interp.kept import Kept
     from dagster_project.interp.losses import losses
 
     model = resources.model(run.study)
@@ -35,12 +38,12 @@ def compute(run: StageRun) -> StageResult:
     documents = run.scan("documents", shard=run.partition).select("doc_id", "pieces")
     pieces = documents.drop_nulls("pieces").collect()
     limit, batch_tokens = run.study.tokens.max_tokens, run.study.compute.batch_tokens
-    tally = Tally()
+    tally, kept = Tally(), Kept(scratch.folder(run, STAGE.name))
     with (
         run.writer("losses", kind="shard") as writer,
         progress(run, "losses", "tokens", len(tokens)) as advance,
     ):
-        for frame in losses(model, tokens, pieces, limit, batch_tokens, advance):
+        for frame in losses(model, tokens, pieces, limit, batch_tokens, advance, kept):
             writer.append(frame)
             tally.add(frame)
     expected = len(tokens) - tokens["doc_id"].n_unique()

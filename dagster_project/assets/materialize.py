@@ -3,7 +3,8 @@
 Inputs that are missing or stale are refused, before the computation and again after it, since
 another run may replace them meanwhile. What the computation writes is held back until its checks
 have passed, so that a partition in the lake is one that passed them; what failed is set aside,
-and what was committed before stays.
+and what was committed before stays. Parts that a killed computation has finished serve the next
+of the same data version.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from dagster_project.assets import scratch
 from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.lake.store import Held, Lake
@@ -46,6 +48,7 @@ def materialize(
     result = _link(stage, run)
     if result is None:
         result = _compute(stage, run)
+    scratch.discard(run, stage.name)
     keys = run.keys(stage.partition)
     passed = all(check.passed for check in result.checks)
     tables = stage.tables if passed else ()

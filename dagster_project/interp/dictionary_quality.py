@@ -24,8 +24,8 @@ from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.encoding import encode, encode_some
-from dagster_project.interp.losses import predictions_at_a_time
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.predictions import predictions_at_a_time
 from dagster_project.interp.replaced_losses import (
     Measured,
     loss_with,

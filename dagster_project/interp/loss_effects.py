@@ -11,7 +11,7 @@ follows likelier. True for small changes: of features that add up it is the sum 
 where the model is certain the gradient, and so every effect, is near 0.
 
 Cost: a forward and a backward of the model for all sites together; 2 d_model FLOPs an effect.
-Memory: one batch's graph; logits for LOGITS numbers at a time.
+Memory: one batch's graph; LOGITS logits at a time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.feature_tally import Active
-from dagster_project.interp.losses import predictions_at_a_time
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.predictions import predictions_at_a_time
 from dagster_project.interp.sites import Batch, read
 
 BLOCK = 1 << 22

@@ -1,11 +1,14 @@
 """Losses: how well the model predicts each token of a document from those before it.
 
 loss[t] = −log p(x_t | x_<t) in nats, rank of x_t (0 = the model's top choice) and the entropy of
-the prediction, all from float32 log-probabilities. `trigram_seen` (`bigram_seen`): the same three
-(two) tokens, ending here, occurred earlier in the document, so that induction may predict x_t; BOS
-counts as a token. Cost: one forward, about 2 FLOPs a parameter and token. Logits exist for LOGITS
-numbers at a time, never for a batch; hidden states for one batch; ids and results for WINDOW
-documents. Padding stands on the right and never reaches a real token.
+the prediction (see `predictions`). `trigram_seen` (`bigram_seen`): the same three (two) tokens,
+ending here, occurred earlier in the document, so that induction may predict x_t; BOS counts as a
+token.
+
+Cost: one forward, about 2 FLOPs a parameter and token. Documents of BATCHES batches make a window,
+in which lengths are sorted, so that padding is about 1 % (right of all real tokens, which never
+see it). Memory: a shard's ids, one window's results, one batch's hidden states, a tile of logits.
+A window that was kept is not computed again.
 
 The rule behind a token, where the corpus knows it: `surprisal` is that of the piece on the piece's
 first token and 0 on its others, so that sum(loss) − sum(surprisal) over a piece is its excess
@@ -16,21 +19,23 @@ first letter (one that a longer token swallows) leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from dagster_project.interp.corpus import ignore
+from dagster_project.interp.kept import Kept
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sequences import WINDOW, buckets
+from dagster_project.interp.predictions import Scores, score
+from dagster_project.interp.sequences import buckets
 from dagster_project.interp.sites import batch_of, final_hidden
 
-LOGITS = 1 << 24  # logits in memory at a time: 64 MiB, three times over in between
-ROWS = 512  # predictions at a time: with a small vocabulary their logits stay in a CPU's cache
+__all__ = ["LOSSES", "RULES", "losses", "mark_pieces", "mark_seen", "rules_of", "score", "windows"]
+
+BATCHES = 128  # batches in a window: many lengths to sort, and little to lose
+ON_CPU = 2048  # tokens of a batch there at most: larger results are new memory, zeroed, each time
 
 LOSSES = pl.Schema(
     {
@@ -59,14 +64,6 @@ RULES = pl.Schema(
 )
 
 
-class Scores(NamedTuple):
-    """Of predictions, each [n]."""
-
-    loss: Tensor  # float32, nats
-    rank: Tensor  # int32, tokens with a larger logit
-    entropy: Tensor  # float32, nats
-
-
 def losses(
     model: LanguageModel,
     tokens: pl.DataFrame,
@@ -74,40 +71,48 @@ def losses(
     max_tokens: int,
     batch_tokens: int,
     advance: Callable[[int], None] = ignore,
+    kept: Kept | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Losses of all predicted tokens (pos ≥ 1), in order, as frames with the columns of LOSSES.
 
     tokens: doc_id, pos, token_id, piece of whole documents, sorted. pieces: doc_id and the list
     `pieces` of documents (see `rules_of`). max_tokens: what documents were cut at. advance: told
-    of tokens as they are done.
+    of tokens as they are done. kept: takes each window's frame, and gives those that it has.
     """
     rules = rules_of(pieces)
-    for window in _windows(tokens):
-        scores = _score_window(model, window, batch_tokens, advance)
-        marked = mark_pieces(mark_seen(window), max_tokens)
-        predicted = marked.filter(pl.col("pos") > 0).with_columns(
-            loss=scores.loss.numpy(), rank=scores.rank.numpy(), entropy=scores.entropy.numpy()
-        )
-        yield _with_rules(predicted, rules)
+    size = tokens_a_batch(model, batch_tokens)
+    for number, window in enumerate(windows(tokens, BATCHES * size)):
+        frame = kept.get(number) if kept else None
+        if frame is not None and _is_of(frame, window):
+            advance(len(window))
+        else:
+            scores = _score_window(model, window, size, advance)
+            frame = _frame(window, scores, rules, max_tokens)
+            if kept:
+                kept.put(number, frame)
+        yield frame
 
 
-def score(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Scores:
-    """Loss, rank and entropy of each prediction. hidden [n, d_model], targets [n]."""
-    rows = predictions_at_a_time(model)
-    parts = [
-        _score_chunk(model, h, t)
-        for h, t in zip(hidden.split(rows), targets.split(rows), strict=True)
-    ]
-    return Scores(*(torch.cat(part) for part in zip(*parts, strict=True)))
+def tokens_a_batch(model: LanguageModel, batch_tokens: int) -> int:
+    """Padded tokens that make a batch on the model's device."""
+    return min(batch_tokens, ON_CPU) if model.device.type == "cpu" else batch_tokens
 
 
-@torch.no_grad()
-def _score_chunk(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Scores:
-    log_p = model.logits(hidden).float().log_softmax(-1)  # [n, vocabulary]
-    chosen = log_p.gather(-1, targets[:, None])
-    rank = (log_p > chosen).sum(-1, dtype=torch.int32)
-    entropy = -log_p.exp().mul_(log_p).sum(-1)
-    return Scores(-chosen[:, 0], rank, entropy)
+def _is_of(frame: pl.DataFrame, window: pl.DataFrame) -> bool:
+    """The frame holds the losses of just this window."""
+    key = ["doc_id", "pos", "token_id"]
+    predicted = window.filter(pl.col("pos") > 0)
+    return frame.schema == LOSSES and frame.select(key).equals(predicted.select(key))
+
+
+def _frame(
+    window: pl.DataFrame, scores: Scores, rules: pl.DataFrame, max_tokens: int
+) -> pl.DataFrame:
+    marked = mark_pieces(mark_seen(window), max_tokens)
+    predicted = marked.filter(pl.col("pos") > 0).with_columns(
+        loss=scores.loss.numpy(), rank=scores.rank.numpy(), entropy=scores.entropy.numpy()
+    )
+    return _with_rules(predicted, rules)
 
 
 def _score_window(
@@ -175,19 +180,23 @@ def _with_rules(predicted: pl.DataFrame, rules: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _windows(tokens: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Groups of WINDOW documents that have a token to predict."""
-    lengths = tokens.group_by("doc_id", maintain_order=True).len()
-    ends = lengths["len"].cum_sum().to_list()
+def windows(tokens: pl.DataFrame, most: int) -> Iterator[pl.DataFrame]:
+    """Whole documents that have a token to predict, in frames of at most `most` tokens, or of one
+    document. tokens: doc_id and more, sorted by document."""
+    documents = tokens.filter(pl.len().over("doc_id") > 1)
+    lengths = documents.group_by("doc_id", maintain_order=True).len()["len"].to_list()
     start = 0
-    for end in [*ends[WINDOW - 1 :: WINDOW], len(tokens)]:
-        window = tokens.slice(start, end - start)
-        start = end
-        window = window.filter(pl.len().over("doc_id") > 1)
-        if len(window):
-            yield window
+    for size in _sizes(lengths, most):
+        yield documents.slice(start, size)
+        start += size
 
 
-def predictions_at_a_time(model: LanguageModel) -> int:
-    """Predictions whose logits are made at a time."""
-    return max(1, min(ROWS, LOGITS // model.n_vocab))
+def _sizes(lengths: Sequence[int], most: int) -> list[int]:
+    """Sums of neighbours, each as large as can be, at most `most` or of one alone."""
+    sizes: list[int] = []
+    for length in lengths:
+        if sizes and sizes[-1] + length <= most:
+            sizes[-1] += length
+        else:
+            sizes.append(length)
+    return sizes

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+ALL = slice(None)
+BLOCK = 1 << 22  # weights of the unembedding made float32 at a time: 16 MiB
+
+
 class ModelError(ValueError):
     """A model that cannot be loaded or is not supported; the text names it and says why."""
 
@@ -89,9 +93,32 @@ class LanguageModel:
         """W_U [vocabulary, d_model]."""
         return self.hf.get_output_embeddings().weight
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Logits [.., vocabulary] of the final, normalised stream [.., d_model]."""
-        return hidden @ self.unembedding.T
+    def logits(
+        self, hidden: Tensor, tokens: slice | Tensor = ALL, out: Tensor | None = None
+    ) -> Tensor:
+        """Logits [.., token] of the final, normalised stream [.., d_model], of all tokens or some.
+
+        In float32 where the model is in 16 bits: rounded to bfloat16 they would be up to 0.1 off.
+        """
+        weights = self.unembedding[tokens]
+        if weights.dtype.itemsize == 2:
+            return _widened(hidden, weights, out)
+        return torch.matmul(hidden, weights.T, out=out)
+
+
+def _widened(hidden: Tensor, weights: Tensor, out: Tensor | None) -> Tensor:
+    """hidden @ weights.T of 16 bits, products and sums in float32. out: float32.
+
+    A GPU's product gives that by itself, without a gradient; else both are made float32, BLOCK
+    weights at a time, which is exact and as slow as float32.
+    """
+    if weights.is_cuda and not (hidden.requires_grad and torch.is_grad_enabled()):
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        product = torch.mm(rows, weights.T, out_dtype=torch.float32, out=out)
+        return product.view(*hidden.shape[:-1], len(weights))
+    wide, size = hidden.float(), max(1, BLOCK // weights.shape[-1])
+    product = torch.cat([wide @ part.float().T for part in weights.split(size)], -1)
+    return product if out is None else out.copy_(product)
 
 
 def load_model(

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from dagster_project.interp.losses import predictions_at_a_time
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.predictions import predictions_at_a_time, score
 from dagster_project.interp.sites import Batch, hidden_from, parse_site
 
 
@@ -75,11 +74,5 @@ def _loss_of_constant(model: LanguageModel, measured: Measured, site: str, value
 
 def summed_loss(model: LanguageModel, hidden: Tensor, ids: Tensor, predicts: Tensor) -> float:
     """Σ −log p(next token) in nats over positions predicts [batch, position − 1]."""
-    rows, total = predictions_at_a_time(model), 0.0
-    chunks = zip(
-        hidden[:, :-1][predicts].split(rows), ids[:, 1:][predicts].split(rows), strict=True
-    )
-    for h, targets in chunks:
-        logits = model.logits(h).float()
-        total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
-    return total
+    found = score(model, hidden[:, :-1][predicts], ids[:, 1:][predicts])
+    return float(found.loss.double().sum())

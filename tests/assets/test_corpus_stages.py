@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from dagster_project.assets import contexts, corpus, documents, losses, model, t
 from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Stage, StageResult, StageRun
 from dagster_project.embedded import corpus as generator
+from dagster_project.interp import losses as losses_of_tokens
+from dagster_project.interp import predictions
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sources import CorpusError
 from dagster_project.lake.store import Lake
@@ -130,6 +133,39 @@ def test_from_files_to_contexts(study: Study) -> None:
     joined = chosen.join(tokenized, on=["doc_id", "pos"])
     assert joined["answer_id"].equals(joined["token_id"].alias("answer_id"))
     assert joined["answer"].equals(joined["token"].alias("answer"))
+
+
+def test_killed_losses_go_on_and_write_the_same_bytes(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = replace(study, compute=replace(study.compute, batch_tokens=1))
+    monkeypatch.setattr(losses_of_tokens, "BATCHES", 1)  # windows of one document
+    write(study, "a.jsonl", SENTENCES[:4])
+    for stage in (corpus.STAGE, model.STAGE):
+        materialize(study, stage)
+    materialize_shards(study)
+    lake = Lake(study.file.parent / "lake")
+    file = lake.file("losses", study=study.name, shard="00000")
+    whole, scored = file.read_bytes(), predictions.score
+    n_windows = len(list(lake.root.rglob("*.arrow")))
+    file.unlink()
+    shutil.rmtree(lake.root / "_scratch")  # as `materialize` does
+    left = iter(range(2))
+
+    def killed(*arguments: object) -> predictions.Scores:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return scored(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(losses_of_tokens, "score", killed)
+    with pytest.raises(KeyboardInterrupt):
+        materialize(study, losses.STAGE, "00000")
+    assert not file.exists()
+    assert len(list(lake.root.rglob("*.arrow"))) == 2
+    left = iter(range(n_windows - 2))  # no more than are left to do
+    materialize(study, losses.STAGE, "00000")
+    assert file.read_bytes() == whole
+    assert list(left) == []
 
 
 def test_what_new_and_changed_files_make_stale(study: Study) -> None:

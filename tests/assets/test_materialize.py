@@ -9,10 +9,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dagster_project.assets import documents
+from dagster_project.assets import documents, scratch
 from dagster_project.assets.flow import STAGES
 from dagster_project.assets.materialize import UnfitError, materialize
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.interp.kept import Kept
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import Provenance
 from dagster_project.studies.study import Study, read_study
@@ -97,6 +98,55 @@ def test_an_input_that_changes_meanwhile_is_noticed(study: Study, lake: Lake) ->
 def test_missing_and_stale_inputs_are_named(study: Study, lake: Lake) -> None:
     with pytest.raises(UnfitError, match="tiny/losses 00000: tokens 00000 is missing; model is"):
         make(STAGES["losses"], study, lake)
+
+
+def killed(run: StageRun) -> StageResult:
+    """A computation that keeps what it has finished, and is killed."""
+    Kept(scratch.folder(run, "documents")).put(0, pl.DataFrame({"of": [run.version]}))
+    raise KeyboardInterrupt
+
+
+def kept_files(lake: Lake) -> list[str]:
+    return [str(f.relative_to(lake.root)) for f in lake.root.rglob("*.arrow")]
+
+
+def test_finished_parts_are_found_again_until_the_partition_is_whole(
+    study: Study, lake: Lake
+) -> None:
+    place = lake.root / "_scratch" / "study=tiny" / "documents-00000"
+    with pytest.raises(KeyboardInterrupt):
+        make(instead(killed), study, lake)
+    (file,) = kept_files(lake)
+
+    def compute(run: StageRun) -> StageResult:
+        found = Kept(scratch.folder(run, "documents")).get(0)
+        assert found is not None
+        write(run, found["of"][0])
+        return StageResult(checks=[Check("good", found["of"][0] == run.version, {})])
+
+    assert make(instead(compute), study, lake).checks[0].passed
+    assert file.startswith(f"_scratch/study=tiny/documents-00000/{texts(lake)[0]}/")
+    assert not place.exists()
+
+
+def test_finished_parts_of_another_version_are_removed(study: Study, lake: Lake) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        make(instead(killed), study, lake)
+    (before,) = kept_files(lake)
+    with pytest.raises(KeyboardInterrupt):
+        make(replace(instead(killed), code_version="other"), study, lake)
+    (after,) = kept_files(lake)
+    assert before != after
+
+
+def test_finished_parts_that_failed_a_check_are_not_taken_again(study: Study, lake: Lake) -> None:
+    def compute(run: StageRun) -> StageResult:
+        Kept(scratch.folder(run, "documents")).put(0, pl.DataFrame())
+        write(run, "bad")
+        return StageResult(checks=[Check("good", False, {})])
+
+    make(instead(compute), study, lake)
+    assert kept_files(lake) == []
 
 
 def test_a_manifest_is_never_linked(study: Study, lake: Lake) -> None:

@@ -10,8 +10,8 @@ from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.interp.feature_tally import Active
 from dagster_project.interp.features import active_features
 from dagster_project.interp.loss_effects import loss_effects, loss_gradients
-from dagster_project.interp.losses import score
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.predictions import score
 from dagster_project.interp.sites import activations, batch_of, final_hidden, site_names
 
 SITES = site_names(2)

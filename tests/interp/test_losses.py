@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,8 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagster_project.interp import losses as module
-from dagster_project.interp.losses import LOSSES, losses, mark_pieces, mark_seen, rules_of, score
+from dagster_project.interp import predictions
+from dagster_project.interp.kept import Kept
+from dagster_project.interp.losses import (
+    LOSSES,
+    losses,
+    mark_pieces,
+    mark_seen,
+    rules_of,
+    windows,
+)
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.sites import final_hidden
+from tests.conftest import make_model
 
 torch.set_num_threads(1)
 
@@ -72,8 +87,8 @@ def documents() -> list[list[int]]:
 def test_equal_to_one_document_at_a_time(
     any_model: LanguageModel, documents: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WINDOW", 4)  # several windows
-    monkeypatch.setattr(module, "LOGITS", 700)  # several chunks of logits a batch
+    monkeypatch.setattr(module, "BATCHES", 1)  # several windows
+    monkeypatch.setattr(predictions, "ON_CPU", predictions.Tile(7, 40))  # several tiles a batch
     found = compute(any_model, tokens_of(documents))
     assert found.schema == LOSSES
     assert found.select("doc_id", "pos").equals(found.select("doc_id", "pos").sort("doc_id", "pos"))
@@ -103,33 +118,98 @@ def test_no_documents_and_progress(tiny_neox: LanguageModel, documents: list[lis
     assert sum(done) == sum(map(len, documents)) - 1  # all but the document of one token
 
 
-def test_logits_are_never_made_for_a_batch(
-    tiny_neox: LanguageModel, documents: list[list[int]], monkeypatch: pytest.MonkeyPatch
+def test_windows_by_hand() -> None:
+    """Documents of 3, 1, 2, 4, 9 and 2 tokens, at most 5 a window: one of 1 predicts nothing, and
+    one of 9 stands alone."""
+    tokens = tokens_of([[0] * n for n in (3, 1, 2, 4, 9, 2)])
+    found = [
+        window["doc_id"].unique(maintain_order=True).to_list() for window in windows(tokens, 5)
+    ]
+    assert found == [[0, 2], [3], [4], [5]]
+
+
+@pytest.fixture
+def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens of each forward of the model, padding included."""
+    seen: list[int] = []
+
+    def counting(model: LanguageModel, ids: torch.Tensor) -> torch.Tensor:
+        seen.append(ids.numel())
+        return final_hidden(model, ids)
+
+    monkeypatch.setattr(module, "final_hidden", counting)
+    monkeypatch.setattr(module, "BATCHES", 1)  # windows of 64 tokens: three
+    return seen
+
+
+def killed_after(model: LanguageModel, tokens: pl.DataFrame, kept: Kept, n: int) -> None:
+    """Losses, until the n-th batch."""
+    left = iter(range(n))
+
+    def advance(_: int) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(losses(model, tokens, NO_PIECES, 40, 64, advance, kept))
+
+
+def test_what_was_killed_goes_on(
+    tiny_neox: LanguageModel, documents: list[list[int]], forwards: list[int], tmp_path: Path
 ) -> None:
-    made: list[int] = []
-    usual = LanguageModel.logits
+    tokens, kept = tokens_of(documents), Kept(tmp_path / "kept")
+    whole = list(losses(tiny_neox, tokens, NO_PIECES, 40, 64))
+    n_forwards = len(forwards)
+    killed_after(tiny_neox, tokens, kept, n_forwards - 1)
+    assert len(list(kept.folder.iterdir())) == len(whole) - 1
+    forwards.clear()
+    done: list[int] = []
+    again = list(losses(tiny_neox, tokens, NO_PIECES, 40, 64, done.append, kept))
+    assert len(forwards) == 2 < n_forwards  # those of the last window
+    assert sum(done) == sum(map(len, documents)) - 1  # kept windows are progress too
+    assert all(one.equals(other) for one, other in zip(again, whole, strict=True))
+    assert pl.concat(again).schema == LOSSES
 
-    def counting(model: LanguageModel, hidden: torch.Tensor) -> torch.Tensor:
-        logits = usual(model, hidden)
-        made.append(logits.numel())
-        return logits
 
-    monkeypatch.setattr(LanguageModel, "logits", counting)
-    monkeypatch.setattr(module, "LOGITS", 1000)
-    compute(tiny_neox, tokens_of(documents), batch=10_000)
-    assert max(made) <= 1000
-    assert sum(made) == 96 * sum(len(document) - 1 for document in documents)
+def test_kept_windows_of_other_tokens_are_not_taken(
+    tiny_neox: LanguageModel, documents: list[list[int]], forwards: list[int], tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path)
+    list(losses(tiny_neox, tokens_of(documents), NO_PIECES, 40, 64, kept=kept))
+    changed = tokens_of([*documents[:-1], [5, *documents[-1][1:-1], 6]])
+    forwards.clear()
+    found = list(losses(tiny_neox, changed, NO_PIECES, 40, 64, kept=kept))
+    assert len(forwards) == 2  # those of the last window
+    assert pl.concat(found).equals(compute(tiny_neox, changed))
 
 
-def test_score_of_known_logits(tiny_neox: LanguageModel) -> None:
-    """With hidden state 0 every logit is 0: loss = entropy = ln 96, and no token stands above."""
-    found = score(tiny_neox, torch.zeros(3, 16), torch.tensor([0, 5, 95]))
-    np.testing.assert_allclose(found.loss, np.log(96), rtol=1e-6)
-    np.testing.assert_allclose(found.entropy, np.log(96), rtol=1e-6)
-    assert found.rank.tolist() == [0, 0, 0]
-    assert score(tiny_neox, torch.zeros(0, 16), torch.zeros(0, dtype=torch.int64)).loss.shape == (
-        0,
-    )
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dagster_project.interp import losses as module
+from dagster_project.interp.kept import Kept
+from tests.conftest import make_model
+from tests.interp.test_losses import NO_PIECES, tokens_of
+
+module.BATCHES = 1
+documents = [[(7 * n + t) % 96 for t in range(30)] for n in range(10)]
+frames = module.losses(
+    make_model("neox"), tokens_of(documents), NO_PIECES, 40, 64, kept=Kept(Path(sys.argv[1]))
+)
+for _, frame in zip(range(3), frames):
+    pass
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_what_it_finished(forwards: list[int], tmp_path: Path) -> None:
+    code = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode
+    assert code == -signal.SIGKILL
+    model = make_model("neox")
+    tokens = tokens_of([[(7 * n + t) % 96 for t in range(30)] for n in range(10)])
+    found = pl.concat(losses(model, tokens, NO_PIECES, 40, 64, kept=Kept(tmp_path)))
+    assert len(forwards) == 5 - 3  # windows of two documents
+    assert found.equals(compute(model, tokens))
 
 
 def test_seen_in_a_document_of_eight_tokens() -> None:

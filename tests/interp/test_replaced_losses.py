@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dagster_project.interp import losses
+from dagster_project.interp import predictions
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.replaced_losses import Measured, loss_with, own_loss, summed_loss
 from dagster_project.interp.sites import Batch, activations, batch_of, site_names
@@ -53,6 +53,6 @@ def test_blocks_of_predictions_make_no_difference(
     measured = _measured(tiny_neox, batch_of([[1, 5, 6, 7, 8], [1, 8]]), first=[False, False])
     vector = torch.ones(tiny_neox.d_model)
     whole = [loss_with(tiny_neox, measured, s, vector) for s in ("embed", "mlp_0")]
-    monkeypatch.setattr(losses, "ROWS", 2)
+    monkeypatch.setattr(predictions, "ROWS", 2)
     parts = [loss_with(tiny_neox, measured, s, vector) for s in ("embed", "mlp_0")]
     assert parts == pytest.approx(whole, rel=1e-6)
