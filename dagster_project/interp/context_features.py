@@ -35,7 +35,9 @@ from dagster_project.interp.sites import Batch, batch_of, gradients
 from dagster_project.studies.study import ContextFeaturesSpec
 
 ENCODED = 1 << 24
-"""Feature activations of one site held at a time (64 MiB in float32)."""
+"""Feature activations of one site held at a time on a CPU (64 MiB in float32)."""
+ENCODED_ON_GPU = 1 << 27
+"""The same on a GPU, which is idle between small products."""
 EFFECT = pl.coalesce("effect", pl.col("activation") * pl.col("gradient"))
 """A row's effect, stored or the product of what is."""
 DTYPES = pl.Schema(
@@ -158,7 +160,8 @@ def _site_frame(
     """Rows of one site, a few contexts at a time so that ENCODED bounds what is encoded."""
     _, counts = tokens.context_id.unique_consecutive(return_counts=True)
     frames, stop = [], 0
-    for count in _grouped(counts.tolist(), ENCODED // dictionary.n_features):
+    encoded = ENCODED if x.device.type == "cpu" else ENCODED_ON_GPU
+    for count in _grouped(counts.tolist(), encoded // dictionary.n_features):
         rows = slice(stop, stop := stop + count)
         found = nodes(dictionary, x[rows], G[rows])
         frame = _frame(found, tokens.context_id[rows], tokens.pos[rows])
