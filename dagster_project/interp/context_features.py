@@ -77,6 +77,10 @@ class Nodes(NamedTuple):
     gradient: Tensor  # [node] NaN for the error node
     effect: Tensor  # [node]
 
+    def where(self, kept: Tensor) -> Nodes:
+        """Those of kept [node] bool."""
+        return Nodes(*(x[kept] for x in self))
+
 
 def windows_of(contexts: pl.DataFrame, tokens: pl.LazyFrame, n_ctx: int) -> list[Window]:
     """The windows of contexts (context_id, doc_id, pos, answer_id), by context_id.
@@ -164,13 +168,12 @@ def _site_frame(
     for count in _grouped(counts.tolist(), encoded // dictionary.n_features):
         rows = slice(stop, stop := stop + count)
         found = nodes(dictionary, x[rows], G[rows])
-        frame = _frame(found, tokens.context_id[rows], tokens.pos[rows])
-        if spec.aggregation == "last":
-            frames.append(_without_products(frame))
-            continue
-        frames.append(_summed(frame))
-        if spec.also_last:
-            frames.append(_without_products(frame.filter(pl.col("pos") == -1)))
+        context_id, pos = tokens.context_id[rows], tokens.pos[rows]
+        if spec.aggregation == "sum":
+            frames.append(_summed(found, context_id, dictionary.n_features))
+        if spec.aggregation == "last" or spec.also_last:
+            kept = found if spec.aggregation == "last" else found.where(pos[found.token] == -1)
+            frames.append(_by_position(kept, context_id, pos))
     return pl.concat(frames) if frames else pl.DataFrame()
 
 
@@ -186,28 +189,51 @@ def _grouped(counts: Sequence[int], limit: int) -> Iterator[int]:
         yield total
 
 
-def _frame(found: Nodes, context_id: Tensor, pos: Tensor) -> pl.DataFrame:
-    """Nodes as rows, given context and position of each token."""
-    columns = {
-        "context_id": context_id[found.token],
-        "pos": pos[found.token],
-        "feature": found.feature,
-        "activation": found.activation.float(),  # numpy knows no bfloat16
-        "gradient": found.gradient.float(),
-        "effect": found.effect.float(),
-    }
-    frame = pl.DataFrame({name: x.cpu().numpy() for name, x in columns.items()}).cast(DTYPES)
-    is_feature = pl.col("feature") >= 0
-    return frame.with_columns(pl.when(is_feature).then("gradient").alias("gradient"))
+def _by_position(found: Nodes, context_id: Tensor, pos: Tensor) -> pl.DataFrame:
+    """Nodes as rows, given context and position of each token; what EFFECT multiplies is null."""
+    frame = _frame(
+        context_id=context_id[found.token],
+        pos=pos[found.token],
+        feature=found.feature,
+        activation=found.activation,
+        gradient=found.gradient,
+        effect=found.effect,
+    )
+    return frame.with_columns(
+        gradient=pl.when(pl.col("feature") >= 0).then("gradient"),
+        effect=pl.when(pl.col("feature") < 0).then("effect"),
+    )
 
 
-def _without_products(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(pl.when(pl.col("gradient").is_null()).then("effect").alias("effect"))
+def _summed(found: Nodes, context_id: Tensor, n_features: int) -> pl.DataFrame:
+    """Activations and effects added over each context's positions; gradients do not add.
 
-
-def _summed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Activations and effects added over each context's positions; gradients do not add."""
-    groups = frame.group_by("context_id", "feature", maintain_order=True)
-    sums = groups.agg(pl.col("activation").sum(), pl.col("effect").sum())
+    In a row for each context of each feature, and the error node before them: its order of adding
+    is that of the nodes, on a GPU too.
+    """
+    contexts, row = context_id.unique_consecutive(return_inverse=True)
+    width = n_features + 1
+    place = row[found.token] * width + found.feature + 1
+    present = torch.zeros(len(contexts) * width, dtype=torch.bool, device=place.device)
+    sums = found.activation.new_zeros(2, len(present))
+    present[place] = True
+    for total, values in zip(sums, (found.activation, found.effect), strict=True):
+        total.index_put_((place,), values, accumulate=True)
+    kept = present.nonzero()[:, 0]
+    frame = _frame(
+        context_id=contexts[kept // width],
+        feature=kept % width - 1,
+        activation=sums[0, kept],
+        effect=sums[1, kept],
+    )
     none = {name: pl.lit(None, DTYPES[name]) for name in ("pos", "gradient")}
-    return sums.with_columns(**none).select(frame.columns)
+    return frame.with_columns(**none).select(DTYPES.names())
+
+
+def _frame(**columns: Tensor) -> pl.DataFrame:
+    """Columns as a frame with the dtypes of DTYPES; numpy knows no bfloat16."""
+    series = {
+        name: (x.float() if x.is_floating_point() else x).cpu().numpy()
+        for name, x in columns.items()
+    }
+    return pl.DataFrame(series).cast({name: DTYPES[name] for name in series})
