@@ -8,6 +8,9 @@ and the rank is the number of tokens with z > z_target. Log-probabilities are ne
 a tile of the vocabulary, each with its own maximum, are put together in the end (Milakov and
 Gimelshein 2018, "Online normalizer calculation for softmax"). All is float32.
 
+Where logits differ by no more than rounding (1e-6 of the terms' size) so does the order of tokens;
+the target is never above itself.
+
 Cost: 2 d_model FLOPs a prediction and token of the vocabulary, and seven passes over a tile of
 logits, which on a CPU stays in its cache. Memory: two tiles.
 """
@@ -24,7 +27,6 @@ from dagster_project.interp.model import LanguageModel
 
 LOGITS = 1 << 24  # in memory at a time where whole rows are needed: 64 MiB, thrice in between
 ROWS = 512  # predictions at a time there: those of a small vocabulary stay in a CPU's cache
-TARGETS = 64  # predictions multiplied by one another's targets, for the logits of their own
 
 
 class Tile(NamedTuple):
@@ -32,10 +34,11 @@ class Tile(NamedTuple):
 
     predictions: int
     tokens: int
+    targets: int  # predictions multiplied by one another's targets, for the logits of their own
 
 
-ON_CPU = Tile(256, 512)  # 512 KiB
-ON_GPU = Tile(4096, 4096)  # 64 MiB
+ON_CPU = Tile(256, 512, 64)  # 512 KiB
+ON_GPU = Tile(8192, 8192, 512)  # 256 MiB: what it costs to start a kernel does not count
 
 
 class Scores(NamedTuple):
@@ -59,13 +62,13 @@ def score(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Scores:
     """Loss, rank and entropy of each prediction. hidden [n, d_model], targets [n]."""
     tile = ON_CPU if hidden.device.type == "cpu" else ON_GPU
     rows = zip(hidden.split(tile.predictions), targets.split(tile.predictions), strict=True)
-    parts = [_score_rows(model, h, t, tile.tokens) for h, t in rows]
+    parts = [_score_rows(model, h, t, tile) for h, t in rows]
     return Scores(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 @torch.no_grad()
-def _score_rows(model: LanguageModel, hidden: Tensor, targets: Tensor, width: int) -> Scores:
-    chosen = _of_targets(model, hidden, targets)
+def _score_rows(model: LanguageModel, hidden: Tensor, targets: Tensor, tile: Tile) -> Scores:
+    chosen, width = _of_targets(model, hidden, targets, tile.targets), tile.tokens
     starts = range(0, model.n_vocab, width)
     n_within = (targets // width).bincount(minlength=len(starts)).tolist()
     space = chosen.new_empty(2, len(hidden) * width)
@@ -80,9 +83,10 @@ def _score_rows(model: LanguageModel, hidden: Tensor, targets: Tensor, width: in
     return _together(sums, chosen)
 
 
-def _of_targets(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
-    """Logits [n] of the targets, made as all others are, so that equal tokens have equal ones."""
-    rows = zip(hidden.split(TARGETS), targets.split(TARGETS), strict=True)
+def _of_targets(model: LanguageModel, hidden: Tensor, targets: Tensor, size: int) -> Tensor:
+    """Logits [n] of the targets, by products of matrices as all others, so that rounding is that of
+    a tile wherever both are large enough for one kernel."""
+    rows = zip(hidden.split(size), targets.split(size), strict=True)
     return torch.cat([model.logits(h, t).diagonal() for h, t in rows])
 
 

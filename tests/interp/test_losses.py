@@ -88,7 +88,7 @@ def test_equal_to_one_document_at_a_time(
     any_model: LanguageModel, documents: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCHES", 1)  # several windows
-    monkeypatch.setattr(predictions, "ON_CPU", predictions.Tile(7, 40))  # several tiles a batch
+    monkeypatch.setattr(predictions, "ON_CPU", predictions.Tile(7, 40, 3))  # several tiles a batch
     found = compute(any_model, tokens_of(documents))
     assert found.schema == LOSSES
     assert found.select("doc_id", "pos").equals(found.select("doc_id", "pos").sort("doc_id", "pos"))

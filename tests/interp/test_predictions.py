@@ -51,7 +51,7 @@ def test_any_tile_gives_the_softmax_of_whole_rows(
     hidden = scale * torch.randn(n, 16, generator=random)
     targets = torch.randint(96, (n,), generator=random)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "ON_CPU", Tile(*tile))
+        patch.setattr(module, "ON_CPU", Tile(*tile, 7))
         found = score(MODEL, hidden, targets)
     assert_equal(found, oracle(MODEL.logits(hidden), targets))
     assert (found.loss >= 0).all()
@@ -66,15 +66,18 @@ def test_logits_that_are_all_equal() -> None:
     assert found.rank.tolist() == [0, 0, 0]
 
 
-def test_tokens_with_equal_rows_do_not_stand_above_each_other(
+def test_tokens_with_equal_logits_do_not_stand_above_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every token three times: ranks are multiples of 3, in whatever tile the others are."""
-    monkeypatch.setattr(module, "ON_CPU", Tile(50, 20))
-    twins = wrap(deepcopy(MODEL.hf), MODEL.tokenizer)
-    twins.unembedding[32:64] = twins.unembedding[64:] = twins.unembedding[:32]
+    """Every token three times, in whatever tile the others are: ranks are multiples of 3. Products
+    of small whole numbers, which no kernel rounds."""
+    monkeypatch.setattr(module, "ON_CPU", Tile(50, 20, 7))
     random = torch.Generator().manual_seed(0)
-    hidden, targets = torch.randn(200, 16, generator=random), torch.arange(200) % 96
+    twins = wrap(deepcopy(MODEL.hf), MODEL.tokenizer)
+    rows = torch.randint(-3, 4, (32, 16), generator=random).float()
+    twins.unembedding.copy_(rows.repeat(3, 1))
+    hidden = torch.randint(-3, 4, (200, 16), generator=random) / 8
+    targets = torch.arange(200) % 96
     found = score(twins, hidden, targets)
     assert_equal(found, oracle(twins.logits(hidden), targets))
     assert (found.rank % 3 == 0).all()
@@ -109,7 +112,7 @@ def test_no_more_logits_than_a_tile_at_a_time(monkeypatch: pytest.MonkeyPatch) -
         return logits
 
     monkeypatch.setattr(LanguageModel, "logits", counting)
-    monkeypatch.setattr(module, "ON_CPU", Tile(8, 20))
+    monkeypatch.setattr(module, "ON_CPU", Tile(8, 20, 3))
     score(MODEL, torch.zeros(50, 16), torch.zeros(50, dtype=torch.int64))
     assert max(made) == 8 * 20
     assert sum(made) == 50 * 96
