@@ -50,7 +50,8 @@ def compute(run: StageRun) -> StageResult:
     part = part_of(run.scan("contexts").collect(), spec.part, run.study.contexts.seed)
     contexts = with_previous(part, run.scan_shards("tokens"))
     features = run.scan_shards("context_features")
-    found = clustered(features, contexts, spec, of, device(run.study), partial(_kept, run))
+    where = device(run.study).replace("mps", "cpu")  # which has no double precision
+    found = clustered(features, contexts, spec, of, where, partial(_kept, run))
     summary = found.clusterings.with_columns(
         unit_norm_per_site=pl.lit(spec.unit_norm_per_site),
         unit_rows=pl.lit(spec.unit_rows),

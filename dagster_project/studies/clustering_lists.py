@@ -33,7 +33,7 @@ def _one_by_one(name: str, table: object, file: Path) -> list[tuple[str, object]
         return [(name, table)]
     known = [size for size in sizes if type(size) is int]  # True is no number here
     if not sizes or len(set(known)) < len(sizes):
-        expected = "a number or a list of different ones"
+        expected = "a number or a list of different whole numbers"
         raise StudyError(file, f"clusterings.{name}.n_clusters", expected, sizes)
     widest = {"embedded": max(known)}
     return [(f"{name}-{size}", {**widest, **table, "n_clusters": size}) for size in known]
