@@ -45,6 +45,9 @@ TERMS = {
     "NMI": "Normalised mutual information of clusters and known rules: 1 is full agreement, 0 is "
     "none.",
     "purity": "Share of contexts whose rule is the commonest of their cluster.",
+    "other seeds": "ARI with k-means from other seeds: 1 is that chance plays no part.",
+    "halves": "ARI with clusterings of half of the contexts alone: 1 is that the others play no "
+    "part.",
     "silhouette": "How much nearer a context is to its own cluster than to the next (cosine): 1 is "
     "far apart, 0 on the border, below 0 nearer to another.",
     "previous token": "Baseline: clusters are the tokens before the answers.",

@@ -53,7 +53,7 @@ def compute(run: StageRun) -> StageResult:
     features = run.scan_shards("context_features")
     by_gradients = spec.representation == "gradients"
     gradients = run.scan_shards("context_gradients") if by_gradients else None
-    where = device(run.study)
+    where = device(run.study).replace("mps", "cpu")  # which has no double precision
     found = clustered(features, contexts, spec, of, gradients, where, partial(_kept, run))
     summary = found.clusterings.with_columns(
         unit_norm_per_site=pl.lit(None if by_gradients else spec.unit_norm_per_site, pl.Boolean),

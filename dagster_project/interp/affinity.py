@@ -72,9 +72,9 @@ def affinity(X: Vectors, similarity: Similarity, device: torch.device | str = "c
     """Similarity of vectors X [context, column] without zero rows. Raises SpectralError."""
     if similarity in ("clipped", "angular"):
         return _whole(dense_similarity(unit_rows(X), similarity), device)
-    unit = unit_rows(abs(X) if similarity == "abs" else X)
-    shift = 1.0 if _least(unit) < 0 else 0.0  # S = (shift + C) / (shift + 1)
-    inner, degree = cosines(unit, device), _row_sums(unit)
+    shared = shared_columns(unit_rows(abs(X) if similarity == "abs" else X))
+    shift = 1.0 if similarity != "abs" and _least(X) < 0 else 0.0  # S = (shift + C) / (shift + 1)
+    inner, degree = _without_diagonal(shared, device), _row_sums(shared)
 
     def product(V: Tensor) -> Tensor:
         return (inner(V) + shift * (V.sum(dim=0) - V)) / (shift + 1)
@@ -90,10 +90,13 @@ def precision(X: Vectors) -> torch.dtype:
 
 def cosines(unit: Vectors, device: torch.device | str = "cpu") -> Callable[[Tensor], Tensor]:
     """V [context, vector] -> (X̂X̂ᵀ − diag) V of unit rows X̂ [context, column]."""
-    shared = shared_columns(unit)
-    dtype = precision(unit)
-    inner = _products(shared, dtype, torch.device(device))
-    squares = np.concatenate([_row_squares(part) for _, part in _doubles(shared)])
+    return _without_diagonal(shared_columns(unit), device)
+
+
+def _without_diagonal(X: Vectors, device: torch.device | str) -> Callable[[Tensor], Tensor]:
+    dtype = precision(X)
+    inner = _products(X, dtype, torch.device(device))
+    squares = np.concatenate([_row_squares(part) for part in _doubles(X)])
     diagonal = torch.as_tensor(squares, dtype=dtype, device=device)[:, None]
     return lambda V: inner(V) - diagonal * V
 
@@ -123,11 +126,10 @@ def _least(X: Vectors) -> float:
     return float(values.min(initial=0.0))
 
 
-def _doubles(X: Vectors) -> Iterator[tuple[slice, Vectors]]:
+def _doubles(X: Vectors) -> Iterator[Vectors]:
     """Rows of X in double precision, some at a time."""
     for start in range(0, X.shape[0], ROWS):
-        rows = slice(start, start + ROWS)
-        yield rows, X[rows].astype(np.float64)
+        yield X[start : start + ROWS].astype(np.float64)
 
 
 def _row_squares(X: Vectors) -> Floats:
@@ -137,9 +139,8 @@ def _row_squares(X: Vectors) -> Floats:
 
 def _row_sums(X: Vectors) -> Floats:
     """Row sums of XXᵀ without its diagonal."""
-    shared = shared_columns(X)
-    total = sum(part.sum(axis=0) for _, part in _doubles(shared))
-    return np.concatenate([part @ total - _row_squares(part) for _, part in _doubles(shared)])
+    total = sum(part.sum(axis=0) for part in _doubles(X))
+    return np.concatenate([part @ total - _row_squares(part) for part in _doubles(X)])
 
 
 def _products(X: Vectors, dtype: torch.dtype, device: torch.device) -> Callable[[Tensor], Tensor]:

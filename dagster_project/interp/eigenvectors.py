@@ -31,7 +31,7 @@ ROUNDINGS = 64
 EQUAL = 16
 """Multiples of the precision of numbers within which eigenvalues count as one that is repeated."""
 MOST_PRODUCTS = 40
-"""Columns of products, for each vector wanted, after which the best found is taken."""
+"""Columns of products, for each vector wanted or of a block, after which the best is taken."""
 
 
 class Eigen(NamedTuple):
@@ -55,40 +55,73 @@ def leading(
     n, most = len(like), basis or max(LEAST_BASIS, 3 * k)
     if n <= most + BLOCK:
         return _exact(product, like, k)
-    made = torch.Generator().manual_seed(seed)
+    space, made = _Basis(like, most), torch.Generator().manual_seed(seed)
 
     def drawn() -> Tensor:
-        return torch.randn(n, BLOCK, generator=made, dtype=like.dtype).to(like.device)
+        vectors = torch.randn(n, BLOCK, generator=made, dtype=like.dtype).to(like.device)
+        return _orthonormal(space.outside(vectors))[0]
 
-    Q, T, held = like.new_empty(n, most + BLOCK), _zeros(most + BLOCK), 0
-    block, blocks, products = _orthonormal(drawn())[0], 1, 0
-    check = 2 * k
+    block, blocks, products, check = drawn(), 1, 0, 2 * k
     while True:
-        new, image = slice(held, held + BLOCK), product(block)
-        Q[:, new], products, held = block, products + BLOCK, held + BLOCK
-        inside = Q[:, :held]
-        T[:held, new] = coupling = (inside.T @ image).to(T)
-        T[new, :held] = coupling.T
-        block, rest = _orthonormal(image - inside @ coupling.to(image))
-        block, again = _orthonormal(_outside(block, inside))
-        rest = again @ rest
-        if held < min(check, most):
+        block, rest = space.take(block, product(block))
+        products += BLOCK
+        if space.size < min(check, most):
             continue
-        check = held + max(k // 2, BLOCK)
-        values, Y = torch.linalg.eigh(T[:held, :held])
-        values, Y = values.flip(0), Y.flip(1)
-        residuals = (rest @ Y[new, :k]).norm(dim=0)
+        values, Y = space.ritz()
+        residuals = (rest @ Y[-BLOCK:, :k]).norm(dim=0)
         found = bool(residuals.max() <= _allowed(values[k - 1], like))
-        if (found and _copies(values[:k], like) < BLOCK * blocks) or products > MOST_PRODUCTS * k:
-            vectors = _rotated(Q[:, :held], Y[:, :k])
-            return Eigen(values[:k], vectors, residuals, products)
-        if found or held + BLOCK > most:
-            kept = min(k + k // 4 + 1, held)
-            Q[:, :kept] = _rotated(Q[:, :held], Y[:, :kept])
-            T.zero_()[range(kept), range(kept)] = values[:kept]
-            held, check = kept, kept + max(k // 2, BLOCK)
-            if found:
-                block, blocks = _orthonormal(_outside(drawn(), Q[:, :kept]))[0], blocks + 1
+        enough = products > MOST_PRODUCTS * (k + BLOCK)
+        if enough or (found and _copies(values[:k], like) < BLOCK * blocks):
+            return Eigen(values[:k], space.rotated(Y[:, :k]), residuals, products)
+        if found or space.size + BLOCK > most:
+            space.keep(values, Y, k + k // 4 + 1)
+        if found:
+            block, blocks = drawn(), blocks + 1
+        check = space.size + max(k // 2, BLOCK)
+
+
+class _Basis:
+    """Orthonormal vectors, and the matrix's projection on them."""
+
+    def __init__(self, like: Tensor, most: int) -> None:
+        self.held = like.new_empty(len(like), most + BLOCK)
+        self.projected = torch.zeros(most + BLOCK, most + BLOCK, dtype=torch.float64)
+        self.size = 0
+
+    @property
+    def vectors(self) -> Tensor:
+        return self.held[:, : self.size]
+
+    def outside(self, V: Tensor) -> Tensor:
+        """What of V lies outside the basis."""
+        return V - self.vectors @ (self.vectors.T @ V)
+
+    def take(self, block: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Add a block and its product: the next block, and what of the product it is, R."""
+        new = slice(self.size, self.size + BLOCK)
+        self.held[:, new] = block
+        self.size += BLOCK
+        inside = self.vectors.T @ image
+        self.projected[: self.size, new] = inside.to(self.projected)
+        self.projected[new, : self.size] = inside.T.to(self.projected)
+        following, first = _orthonormal(image - self.vectors @ inside)
+        following, second = _orthonormal(self.outside(following))
+        return following, second @ first
+
+    def ritz(self) -> tuple[Tensor, Tensor]:
+        """Values and vectors of the projection, largest first."""
+        values, Y = torch.linalg.eigh(self.projected[: self.size, : self.size])
+        return values.flip(0), Y.flip(1)
+
+    def rotated(self, Y: Tensor) -> Tensor:
+        return self.vectors @ Y.to(self.held)
+
+    def keep(self, values: Tensor, Y: Tensor, most: int) -> None:
+        """The best vectors alone."""
+        kept = min(most, self.size)
+        self.held[:, :kept] = self.rotated(Y[:, :kept])
+        self.projected.zero_().diagonal()[:kept] = values[:kept]
+        self.size = kept
 
 
 def _exact(product: Callable[[Tensor], Tensor], like: Tensor, k: int) -> Eigen:
@@ -98,15 +131,6 @@ def _exact(product: Callable[[Tensor], Tensor], like: Tensor, k: int) -> Eigen:
     values, vectors = torch.linalg.eigh((A + A.T) / 2)
     values, vectors = values.flip(0)[:k], vectors.flip(1)[:, :k]
     return Eigen(values.double(), vectors, (A @ vectors - vectors * values).norm(dim=0), n)
-
-
-def _zeros(size: int) -> Tensor:
-    return torch.zeros(size, size, dtype=torch.float64)
-
-
-def _outside(V: Tensor, basis: Tensor) -> Tensor:
-    """What of V lies outside an orthonormal basis."""
-    return V - basis @ (basis.T @ V)
 
 
 def _orthonormal(V: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,10 +143,6 @@ def _orthonormal(V: Tensor) -> tuple[Tensor, Tensor]:
         return Q, R.to("cpu", torch.float64)
     Q = torch.linalg.solve_triangular(L, wide.T, upper=False).T
     return Q.to(V.dtype).contiguous(), L.T.cpu()
-
-
-def _rotated(Q: Tensor, Y: Tensor) -> Tensor:
-    return Q @ Y.to(Q)
 
 
 def _allowed(value: Tensor, like: Tensor) -> float:

@@ -30,7 +30,7 @@ Groups: TypeAlias = NDArray[np.int32]
 
 STARTS, TRIED, BEST, STEPS = 10, 5, 2, 100
 """Seedings, Lloyd's steps of each, those that go on, and steps at most."""
-CHEAP = 1 << 28
+CHEAP = 1 << 24
 """Multiplications of a step on all rows up to which every start goes on."""
 SEEDED, SAMPLE, WHOLE = 8192, 20_000, 200_000
 """Rows of a seeding, of the first steps, and beyond which steps are mini-batches."""

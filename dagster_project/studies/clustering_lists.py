@@ -48,6 +48,6 @@ def _different(values: list[object], key: str, file: Path) -> list[object]:
     kind = LISTS[key.rpartition(".")[2]]
     known = [value for value in values if type(value) is kind]  # True is no number here
     if not values or len(set(known)) < len(values):
-        one = "number" if kind is int else "text"
-        raise StudyError(file, key, f"a {one} or a list of different ones", values)
+        one, all_ = ("number", "whole numbers") if kind is int else ("text", "texts")
+        raise StudyError(file, key, f"a {one} or a list of different {all_}", values)
     return values

@@ -26,11 +26,13 @@ MEASURES: dict[str, str] = {"ari": "ARI", "nmi": "NMI", "purity": "purity"}
 MEASURES["silhouette"] = "silhouette"
 assert set(MEASURES) == set(get_args(Measure))
 
+STABILITY = {"ari_seeds": "ARI other seeds", "ari_halves": "ARI halves"}
 NONE = "–"  # no second clustering
 LONGEST_NAME, LETTER = 24, 7  # of a clustering, in letters; px of one
 FACTS = (
     *("part", "representation", "metric", "aggregation", "similarity", "unit_norm_per_site"),
-    *("unit_rows", "errors", "svd_cut", "n_clusters", "n_contexts", "n_zero", "seconds"),
+    *("unit_rows", "errors", "svd_cut", "assign", "n_clusters", "n_contexts", "n_zero"),
+    *("n_left_out", "seconds"),
 )
 
 
@@ -108,6 +110,8 @@ def _table(visit: Visit[ClusteringsState], runs: pl.DataFrame) -> Component:
         Column("nmi", "NMI", ".3f", term="NMI"),
         Column("purity", "purity", ".3f", term="purity"),
         Column("silhouette", "silhouette", ".3f", term="silhouette"),
+        Column("ari_seeds", "ARI seeds", ".3f", term="other seeds"),
+        Column("ari_halves", "ARI halves", ".3f", term="halves"),
         Column("previous_ari", "ARI previous", ".3f", term="previous token"),
         Column("answer_ari", "ARI answer", ".3f", term="answer token"),
         Column("last_ari", "ARI last", ".3f", term="last position"),
@@ -151,7 +155,7 @@ def _facts(rows: Sequence[Mapping[str, Any]]) -> Component:
             + [html.Td(visible(clip(_fact(row[key]), 60))) for row in rows],
             className="differs" if len({_fact(row[key]) for row in rows}) > 1 else "",
         )
-        for key in (*FACTS, *MEASURES)
+        for key in (*FACTS, *MEASURES, *STABILITY)
     ]
     return html.Table([html.Thead(html.Tr(heads)), html.Tbody(body)], className="plain made")
 
@@ -161,6 +165,7 @@ def _fact_name(key: str) -> str | Component:
     explained |= {"purity": "purity", "silhouette": "silhouette"}
     names = {"n_clusters": "clusters", "n_contexts": "contexts", "n_zero": "zero vectors"}
     names |= {"seconds": "time [s]", "svd_cut": "SVD cut", "errors": "error nodes"}
+    names |= {"assign": "grouped by", "n_left_out": "left out", **STABILITY}
     shown = names.get(key, MEASURES.get(key, key.replace("_", " ")))
     return term(explained[key], shown) if key in explained else shown
 

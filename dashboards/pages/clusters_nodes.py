@@ -59,7 +59,7 @@ def features_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
 
 
 def similarity_view(visit: Visit[ClustersState], shown: Shown) -> list[Component]:
-    """Cosines of the vectors of some contexts, cluster by cluster."""
+    """Cosines of the vectors of some contexts, cluster by cluster, in the order of their tree."""
     run = shown.runs.row(by_predicate=pl.col("clustering") == shown.clustering, named=True)
     representation = run["representation"]
     source = "context_gradients" if representation == "gradients" else "context_features"
@@ -82,7 +82,7 @@ def similarity_view(visit: Visit[ClustersState], shown: Shown) -> list[Component
     signed = representation in ("effects", "gradients")
     return [
         layout.panel(
-            term("cosine", "Similarity of contexts, in cluster order"),
+            term("cosine", "Similarity of contexts, like clusters together"),
             html.Div(_heatmap(chosen, cosines, shown.cluster, signed), className="square"),
             aside=f"{chosen.height:,} of {shown.contexts.height:,} contexts, a few of each "
             f"cluster; framed: cluster {number(shown.cluster)}",
@@ -91,7 +91,7 @@ def similarity_view(visit: Visit[ClustersState], shown: Shown) -> list[Component
 
 
 def _sample(shown: Shown) -> pl.DataFrame:
-    """Some contexts of each cluster, in cluster order; more of the one shown."""
+    """Some contexts of each cluster, like clusters together; more of the one shown."""
     inside = shown.contexts.filter(pl.col("cluster") >= 0)
     n_clusters = max(1, inside["cluster"].n_unique())
     each = max(LEAST, COMPARED // (n_clusters + 3))
@@ -99,7 +99,12 @@ def _sample(shown: Shown) -> pl.DataFrame:
     drawn = pl.int_range(pl.len()).shuffle(seed=0).over("cluster")
     largest = COMPARED // each - 3  # clusters for which there is room, sorted by size
     kept = (pl.col("cluster") < largest) | (pl.col("cluster") == shown.cluster)
-    return inside.filter(drawn < quota, kept).sort("cluster", "distance", "context_id")
+    order = shown.clusters.select("cluster", "leaf")
+    return (
+        inside.filter(drawn < quota, kept)
+        .join(order, on="cluster")
+        .sort("leaf", "cluster", "distance", "context_id", nulls_last=True)
+    )
 
 
 def similarity(entries: pl.DataFrame, contexts: list[int]) -> NDArray[np.float32]:

@@ -48,7 +48,7 @@ assert {*_COLUMN, "size"} == set(RANKS) == set(get_args(Rank))
 
 OPTIONS = (
     *("representation", "metric", "aggregation", "similarity", "unit_norm_per_site"),
-    *("unit_rows", "errors", "svd_cut", "part", "sample"),
+    *("unit_rows", "errors", "svd_cut", "assign", "part", "sample"),
 )
 """Columns of clusterings that runs of different k have in common."""
 
@@ -170,4 +170,5 @@ def _ordered(contexts: pl.DataFrame, order: Order) -> pl.DataFrame:
 
 def number(cluster: int) -> str:
     """What a cluster is called."""
-    return f"#{cluster}" if cluster >= 0 else "of zero vectors"
+    names = {-1: "of zero vectors", -2: "of contexts left out"}
+    return names.get(cluster, f"#{cluster}")

@@ -1,5 +1,5 @@
 -- question: Which clusters does a clustering have, and which of them have circuits?
--- grain: one row per cluster, largest first; zero vectors (−1) last
+-- grain: one row per cluster, largest first; zero vectors (−1) and what is left out (−2) last
 -- columns: those of clusters; share of the contexts; score: answer_entropy × ln(size); circuits
 --   found for the cluster as a task; interestingness of the first of them
 with found as (
@@ -19,6 +19,7 @@ select
     top_skill,
     purity,
     silhouette,
+    leaf,
     answer_entropy * ln(size) as score,
     coalesce(circuits, []) as circuits,
     interestingness

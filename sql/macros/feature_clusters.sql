@@ -3,7 +3,7 @@
 --   study varchar: the study
 --   site varchar: embed, attn_i, mlp_i or resid_i
 --   feature bigint: feature of the site's dictionary
--- grain: one row per (clustering, cluster), without the zero vectors (−1)
+-- grain: one row per (clustering, cluster), without those below 0
 -- columns: task: name of the cluster among the tasks; size; contexts in which the feature is
 --   active, and share of the cluster; mean_activation where active; mean_effect: mean of |effect|
 --   over the whole cluster; top_skill: the cluster's commonest known rule

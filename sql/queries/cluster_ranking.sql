@@ -1,7 +1,7 @@
 -- question: Which clusters are worth a look?
 -- parameters:
 --   ranked_by varchar = 'variety': variety, interestingness, purity, loss or size
--- grain: one row per (study, clustering, cluster), best first; zero vectors (−1) left out
+-- grain: one row per (study, clustering, cluster), best first; those below 0 left out
 -- columns: place in the ranking, what has no figure last; size; share of the clustering; mean_loss
 --   and answer_entropy in nats (loss ranks the smallest first); top_answers; top_skill; purity;
 --   variety: answer_entropy × ln(size), of clusters that are large and yet not one answer token;

@@ -4,7 +4,7 @@
 --   study: Study
 --   clustering: Clustering
 --   context_id: Context
---   cluster: Its cluster; −1: zero vector
+--   cluster: Its cluster; −1: zero vector; −2: left out by HDBSCAN
 --   x: Place on the 2-D map; may be null
 --   y: Place on the 2-D map; may be null
 select

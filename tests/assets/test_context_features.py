@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,8 @@ from dagster_project import resources
 from dagster_project.assets import clusterings, context_features, pairs
 from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Stage, StageResult, StageRun
+from dagster_project.interp import clustering
+from dagster_project.interp import clusterings as library
 from dagster_project.interp.context_features import EFFECT
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
 from dagster_project.interp.model import LanguageModel
@@ -144,6 +147,73 @@ def test_the_options_of_the_vectors_are_told(lake: Lake) -> None:
     run(clusterings.STAGE, lake, "three", replace(STUDY, clusterings={"three": spec}))
     (row,) = lake.scan("clusterings", study="small", clustering="three").collect().to_dicts()
     assert (row["unit_norm_per_site"], row["errors"], row["svd_cut"]) == (False, True, 0.75)
+
+
+def test_clusterings_of_a_list_share_an_embedding_and_are_as_without(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second reads what the first has left; torn or gone, it is made again, all the same."""
+    for shard in ("00000", "00001"):
+        run(context_features.STAGE, lake, shard)
+    sizes = {f"a-{k}": ClusteringSpec(n_clusters=k, embedded=5) for k in (3, 5)}
+    study = replace(STUDY, clusterings=sizes | {"own": ClusteringSpec(n_clusters=3)})
+    made: list[int] = []
+    embedded = clustering.embedded
+
+    def counted(X: Any, spec: ClusteringSpec, device: str) -> Any:
+        made.append(spec.n_clusters)
+        return embedded(X, spec, device)
+
+    monkeypatch.setattr(library, "embedded", counted)
+    folder = lake.folder("_scratch", study="small")
+
+    def rows(name: str) -> list[pl.DataFrame]:
+        run(clusterings.STAGE, lake, name, study)
+        keys = {"study": "small", "clustering": name}
+        return [
+            lake.scan(table, **keys).drop("seconds", strict=False).collect()
+            for table in clusterings.STAGE.tables
+        ]
+
+    run(clusterings.STAGE, lake, "own", study)
+    assert list(folder.glob("kept-*")) == []
+    first, second = rows("a-3"), rows("a-5")
+    assert made == [3, 3]  # of `own` and of `a-3`
+    (file,) = folder.glob("kept-*")
+    file.write_bytes(file.read_bytes()[:200])
+    assert all(a.equals(b) for a, b in zip(second, rows("a-5"), strict=True))
+    assert made == [3, 3, 5]
+    assert all(a.equals(b) for a, b in zip(first, rows("a-3"), strict=True))
+    file.unlink()
+    assert all(a.equals(b) for a, b in zip(first, rows("a-3"), strict=True))
+    assert made == [3, 3, 5, 3]
+    (kept,) = folder.glob("kept-*")
+    other = replace(study, clusterings={"b": ClusteringSpec(n_clusters=3, embedded=6)})
+    run(clusterings.STAGE, lake, "b", other)
+    assert not kept.exists()  # one is kept at a time
+
+
+def test_clusterings_tell_how_stable_they_are_and_how_clusters_lie(lake: Lake) -> None:
+    for shard in ("00000", "00001"):
+        run(context_features.STAGE, lake, shard)
+    spec = ClusteringSpec(n_clusters=3, assign="hdbscan", min_cluster_size=4)
+    study = replace(STUDY, clusterings={**STUDY.clusterings, "dense": spec})
+    for name in study.clusterings:
+        run(clusterings.STAGE, lake, name, study)
+    keys = {"study": "small", "clustering": "three"}
+    (row,) = lake.scan("clusterings", **keys).collect().to_dicts()
+    assert (row["assign"], row["n_left_out"]) == ("kmeans", 0)
+    assert -1 <= row["ari_halves"] <= 1
+    assert 0 < row["ari_seeds"] <= 1
+    clusters = lake.scan("clusters", **keys).collect().sort("cluster")
+    assert clusters["leaf"][0] is None  # cluster −1
+    assert sorted(clusters["leaf"][1:]) == [0, 1, 2]
+    (row,) = lake.scan("clusterings", study="small", clustering="dense").collect().to_dicts()
+    assert (row["assign"], row["ari_seeds"]) == ("hdbscan", None)
+    members = lake.scan("cluster_members", study="small", clustering="dense").collect()
+    out = members.filter(pl.col("cluster") == -2)
+    assert row["n_left_out"] == len(out) == 28 - (members["cluster"] >= 0).sum() > 0
+    assert out["x"].is_finite().all()
 
 
 def test_clusterings_of_both_halves_beside_the_last_position(lake: Lake) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,9 @@ from dagster_project.interp.affinity import SpectralError
 from dagster_project.interp.clustering import (
     by_size,
     cluster,
+    clusters_of,
     context_vectors,
+    embedded,
     map_of,
     places_of,
     sample_of,
@@ -219,3 +222,56 @@ def test_sample_depends_on_the_set_and_the_seed() -> None:
     assert sample_of(range(100), 10, 1) == sample_of(list(reversed(range(100))), 10, 1)
     assert sample_of(range(100), 10, 1) != sample_of(range(100), 10, 2)
     assert len(set(sample_of(range(100), 10, 1))) == 10
+
+
+def test_several_sizes_of_one_embedding_are_those_one_by_one() -> None:
+    """Clusters of 2 and of 4 by the embedding for 4; its first columns are the embedding for 2."""
+    X, _ = planted(5, signed=True)
+    together = embedded(X, ClusteringSpec(n_clusters=2, embedded=4))
+    assert together.shape == (90, 4)
+    assert np.isnan(together[7]).all()
+    for k in (2, 4):
+        spec = ClusteringSpec(n_clusters=k)
+        alone = cluster(X, spec)
+        np.testing.assert_allclose(clusters_of(together, spec).points, alone.points, atol=1e-9)
+        assert np.array_equal(clusters_of(together, spec).labels, alone.labels)
+        assert np.array_equal(cluster(X, replace(spec, embedded=4)).labels, alone.labels)
+
+
+def test_dense_vectors_are_clustered_as_sparse_ones() -> None:
+    X, _ = planted(6, signed=True)
+    spec = ClusteringSpec(n_clusters=3)
+    dense = cluster(X.toarray().astype(np.float32), spec)
+    assert np.array_equal(dense.labels, cluster(X, spec).labels)
+    assert dense.labels[7] == -1
+
+
+@pytest.mark.parametrize("assign", ["kmeans", "cluster_qr", "hdbscan"])
+def test_ways_to_group_find_planted_groups(assign: Literal["kmeans", "cluster_qr"]) -> None:
+    X, labels = planted(0, signed=False)
+    found = cluster(X, ClusteringSpec(n_clusters=3, assign=assign)).labels
+    inside = found >= 0
+    assert inside.sum() > 70
+    assert adjusted_rand_score(labels[inside], found[inside]) > 0.95
+
+
+def test_contexts_far_from_all_others_are_left_out() -> None:
+    """Two places of five contexts and of three, and one context between: cluster 0, 1 and −2."""
+    points = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1], [0.5, 0.5], [9, 9], [9, 10], [10, 9]])
+    points = np.vstack([points, [[5.0, -40.0]], [[np.nan, np.nan]]])
+    spec = ClusteringSpec(n_clusters=2, assign="hdbscan", min_cluster_size=3)
+    found = clusters_of(points, spec)
+    assert found.labels.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, -2, -1]
+    assert found.points.shape == (9, 2)
+
+
+def test_what_is_left_out_has_a_place_on_the_map_and_no_number() -> None:
+    X, _ = planted(0, signed=False)
+    found = cluster(X, ClusteringSpec(n_clusters=3, assign="hdbscan", min_cluster_size=25))
+    out = found.labels == -2
+    assert out.any()
+    assert np.isfinite(places_of(found, 0)[out]).all()
+
+
+def test_labels_below_zero_keep_their_number() -> None:
+    assert by_size(np.array([-1, 4, 4, -1, -1, 2])).tolist() == [-1, 0, 0, -1, -1, 1]

@@ -24,10 +24,10 @@ DESIGN = {
     "feature_examples": "study site feature rank doc_id pos activation interval",
     "feature_logits": "study site feature sign rank token_id token logit",
     "clusterings": "study clustering representation metric aggregation similarity n_clusters "
-    "n_contexts sample ari nmi purity silhouette seconds",
+    "n_contexts sample ari nmi purity silhouette ari_seeds ari_halves seconds",
     "cluster_members": "study clustering context_id cluster x y",
     "clusters": "study clustering cluster size mean_loss top_answers answer_entropy top_skill "
-    "purity",
+    "purity leaf",
     "distinct_features": "study clustering cluster place site feature share share_else mean_effect "
     "mean_effect_else difference",
     "pairs": "study task split example clean_prefix patch_prefix clean_answer patch_answer case "

@@ -66,13 +66,14 @@ ABS: Row = {"representation": "abs_effects", "similarity": "clipped", "n_cluster
 SIGNED: Row = {"representation": "effects", "similarity": "cosine", "n_clusters": 3}
 CLUSTERINGS: dict[str, Row] = {
     "all": ABS | {"part": "all", "ari": 1.0},
-    "abs-c": ABS | {"part": "choose", "ari": 0.75, "previous_ari": 1.0},
+    "abs-c": ABS | {"part": "choose", "ari": 0.75, "previous_ari": 1.0, "ari_seeds": 1.0},
     "abs-r": ABS
     | {"part": "report", "ari": 0.625, "previous_ari": 0.5, "answer_ari": 0.25, "last_ari": 0.75},
     "abs-r2": ABS
     | {"part": "report", "ari": 0.875, "previous_ari": 0.5, "answer_ari": 0.25, "last_ari": 0.5},
-    "signed-c": SIGNED | {"part": "choose", "ari": 0.5},
-    "signed-r": SIGNED | {"part": "report", "ari": 0.875, "previous_ari": 0.5},
+    "signed-c": SIGNED | {"part": "choose", "ari": 0.5, "ari_seeds": 0.5, "ari_halves": 0.25},
+    "signed-r": SIGNED | {"part": "report", "ari": 0.875, "previous_ari": 0.5, "ari_seeds": 0.75},
+    "qr": SIGNED | {"assign": "cluster_qr", "part": "report"},
     "alone": SIGNED | {"n_clusters": 4, "part": "report", "ari": 1.0},
 }
 CLUSTERS: list[Row] = [

@@ -123,15 +123,19 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         ],
     ),
     "clusterings_compared": (  # abs_effects: reported twice, (0.625 + 0.875) / 2
-        "representation, clusterings, choose_ari, report_ari, chosen, previous_ari, last_ari, "
-        "over_previous, over_answer, over_last",
+        "representation, clusterings, choose_ari, report_ari, ari_seeds, ari_halves, chosen, "
+        "previous_ari, last_ari, over_previous, over_answer, over_last",
         [
             (
-                *("abs_effects", ["abs-c", "abs-r", "abs-r2"], 0.75, 0.75, True, 0.5, 0.625),
-                *(0.25, 0.5, 0.125),
+                *("abs_effects", ["abs-c", "abs-r", "abs-r2"], 0.75, 0.75, 1.0, None, True),
+                *(0.5, 0.625, 0.25, 0.5, 0.125),
             ),
-            ("effects", ["signed-c", "signed-r"], 0.5, 0.875, False, 0.5, None, 0.375, None, None),
-            ("effects", ["alone"], None, 1.0, False, None, None, None, None, None),
+            (
+                *("effects", ["signed-c", "signed-r"], 0.5, 0.875, 0.625, 0.25, False),
+                *(0.5, None, 0.375, None, None),
+            ),
+            ("effects", ["alone"], None, 1.0, None, None, False, None, None, None, None, None),
+            ("effects", ["qr"], None, None, None, None, False, None, None, None, None, None),
         ],
     ),
     "strongest_nodes": (

@@ -38,9 +38,46 @@ def test_nested_tables_become_dataclasses(tmp_path: Path) -> None:
     assert study.clusterings == {"a-10": ClusteringSpec(n_clusters=10, svd_cut=1.0)}
 
 
+def test_a_list_of_sizes_makes_clusterings_that_share_the_widest_embedding(tmp_path: Path) -> None:
+    text = "[clusterings.a]\nn_clusters = [20, 5]\nseed = 3\n[clusterings.b]\nn_clusters = 4\n"
+    chosen = "[cluster_tasks]\nclustering = 'a-5'\n"
+    assert study_of(tmp_path, MINIMAL + text + chosen).clusterings == {
+        "a-20": ClusteringSpec(n_clusters=20, embedded=20, seed=3),
+        "a-5": ClusteringSpec(n_clusters=5, embedded=20, seed=3),
+        "b": ClusteringSpec(n_clusters=4),
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "key", "expected", "found"),
     [
+        (
+            "[clusterings.a]\nn_clusters = []",
+            "clusterings.a.n_clusters",
+            "a number or a list",
+            "[]",
+        ),
+        (
+            "[clusterings.a]\nn_clusters = [9, 9]",
+            "clusterings.a.n_clusters",
+            "a list of diff",
+            "[9, 9]",
+        ),
+        (
+            "[clusterings.a]\nn_clusters = [2.5]",
+            "clusterings.a.n_clusters",
+            "a list of different",
+            "[2.5]",
+        ),
+        ("[clusterings.a]\nn_clusters = [1, 9]", "clusterings.a-1.n_clusters", "at least 2", "1"),
+        (
+            "[clusterings.a]\nn_clusters = [9]\n[clusterings.a-9]\nn_clusters = 3",
+            "clusterings.a-9",
+            "a name that no list of n_clusters makes of clusterings.a",
+            '"a-9"',
+        ),
+        ("clusterings = 3", "clusterings", "a table", "3"),
+        ("[clusterings]\na = 3", "clusterings.a", "a table", "3"),
         ("[tokens]\nmax_tokens = 'many'", "tokens.max_tokens", "an integer", '"many"'),
         ("[tokens]\nmax_tokens = 1", "tokens.max_tokens", "at least 2", "1"),
         ("[tokens]\nmax_tokens = true", "tokens.max_tokens", "an integer", "True"),
