@@ -48,6 +48,18 @@ def test_a_list_of_sizes_makes_clusterings_that_share_the_widest_embedding(tmp_p
     }
 
 
+def test_lists_of_sizes_and_parts_make_a_clustering_of_each(tmp_path: Path) -> None:
+    table = "[clusterings.a]\nn_clusters = [3, 2]\npart = ['choose', 'report']\n"
+    assert study_of(tmp_path, MINIMAL + table).clusterings == {
+        "a-3-choose": ClusteringSpec(n_clusters=3, embedded=3, part="choose"),
+        "a-3-report": ClusteringSpec(n_clusters=3, embedded=3, part="report"),
+        "a-2-choose": ClusteringSpec(n_clusters=2, embedded=3, part="choose"),
+        "a-2-report": ClusteringSpec(n_clusters=2, embedded=3, part="report"),
+    }
+    with pytest.raises(StudyError, match=r"clusterings\.a\.part must be a text or a list"):
+        study_of(tmp_path, MINIMAL + table.replace("'report'", "'choose'"))
+
+
 @pytest.mark.parametrize(
     ("text", "key", "expected", "found"),
     [
@@ -73,7 +85,7 @@ def test_a_list_of_sizes_makes_clusterings_that_share_the_widest_embedding(tmp_p
         (
             "[clusterings.a]\nn_clusters = [9]\n[clusterings.a-9]\nn_clusters = 3",
             "clusterings.a-9",
-            "a name that no list of n_clusters makes of clusterings.a",
+            "a name that no list makes of clusterings.a",
             '"a-9"',
         ),
         ("clusterings = 3", "clusterings", "a table", "3"),
