@@ -225,7 +225,7 @@ def patch_states(model: LanguageModel, examples: Examples, sites: list[str]) -> 
 
 def counted(examples: Examples, bos_id: int | None) -> Tensor:
     """[example, position] bool: neither padding nor a BOS."""
-    pos = torch.arange(examples.clean.ids.shape[1])
+    pos = torch.arange(examples.clean.ids.shape[1], device=examples.clean.ids.device)
     is_bos = (pos == 0) & (examples.clean.ids == (-1 if bos_id is None else bos_id))
     return (pos < examples.clean.lengths[:, None]) & ~is_bos
 
