@@ -9,8 +9,8 @@ last positions. `also_last` keeps, besides the sums, the rows of position −1: 
 alone reads pos null. An effect that is the product of the row's activation and gradient is not
 stored: `EFFECT` reads either.
 
-Cost: a forward and a backward of the model, and an encode of every site. Memory: one
-batch's activations and gradients of all sites, and ENCODED feature activations of one site.
+Cost: a forward and a backward of the model, and an encode of every site. Memory: one batch's
+activations and gradients of all sites, AT_ONCE numbers, and ENCODED feature activations of one.
 Padding and, where asked, BOS never enter. Nodes whose activation is zero have no row: an identity
 dictionary has no error rows, and a context that is BOS alone has none at all.
 """
@@ -34,9 +34,11 @@ from dagster_project.interp.sequences import buckets
 from dagster_project.interp.sites import Batch, batch_of, gradients
 from dagster_project.studies.study import ContextFeaturesSpec
 
+AT_ONCE = 1 << 26
+"""Numbers of a batch's activations and gradients at all sites (256 MiB in float32)."""
 ENCODED = 1 << 24
 """Feature activations of one site held at a time on a CPU (64 MiB in float32)."""
-ENCODED_ON_GPU = 1 << 27
+ENCODED_ON_GPU = 1 << 26
 """The same on a GPU, which is idle between small products."""
 EFFECT = pl.coalesce("effect", pl.col("activation") * pl.col("gradient"))
 """A row's effect, stored or the product of what is."""
@@ -107,7 +109,8 @@ def context_features(
     context_id, pos (null for sums), site, feature, activation, gradient (null for sums and error
     nodes), effect (in m's unit; null where it is their product).
     """
-    for bucket in buckets([len(window.ids) for window in contexts], batch_tokens):
+    at_once = min(batch_tokens, AT_ONCE // (2 * len(dictionaries) * model.d_model))
+    for bucket in buckets([len(window.ids) for window in contexts], at_once):
         group = [contexts[i] for i in bucket]
         batch = batch_of([w.ids for w in group], model.device)
         answer = torch.tensor([w.answer_id for w in group], device=model.device)

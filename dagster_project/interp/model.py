@@ -151,6 +151,8 @@ def wrap(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageMod
     from nnsight import NNsight
 
     hf = hf.eval().requires_grad_(False)
+    if hf.device.type == "cuda":  # cuDNN plans its attention anew, 6 ms, for each shape of a batch
+        torch.backends.cuda.enable_cudnn_sdp(False)
     family = family_of(hf.config.model_type, hf.config.name_or_path)
     return LanguageModel(
         hf=hf,
