@@ -230,9 +230,9 @@ def test_clusterings_of_both_halves_beside_the_last_position(lake: Lake) -> None
     rows = lake.scan("context_features", study="small").collect()
     assert set(rows["pos"]) == {None, -1}
     assert rows.select("context_id", "pos", "site", "feature").is_duplicated().sum() == 0
-    for name, clustering in parts.items():
+    for name, half in parts.items():
         figures = run(clusterings.STAGE, lake, name, study).figures
-        assert (figures["n_contexts"], figures["sample"]) == (PER_SHARD, clustering.part)
+        assert (figures["n_contexts"], figures["sample"]) == (PER_SHARD, half.part)
         assert isinstance(figures["last_ari"], float)
     members = lake.scan("cluster_members", study="small").collect()
     assert members["context_id"].n_unique() == members.height == 2 * PER_SHARD
