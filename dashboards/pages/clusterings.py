@@ -102,19 +102,19 @@ def _table(visit: Visit[ClusteringsState], runs: pl.DataFrame) -> Component:
     named = 30 + LETTER * min(longest, LONGEST_NAME)
     columns = [
         Column("clustering", "clustering", term="clustering", width=named),
-        Column("part", "part", term="part", width=70),
-        Column("representation", "made of", term="representation", width=108),
+        Column("part", "part", term="part", width=60),
+        Column("representation", "made of", term="representation", width=102),
         Column("n_clusters", "k", ",d", width=52),
         Column("n_contexts", "contexts", ",d", width=74),
-        Column("ari", "ARI", ".3f", term="ARI"),
-        Column("nmi", "NMI", ".3f", term="NMI"),
-        Column("purity", "purity", ".3f", term="purity"),
+        Column("ari", "ARI", ".3f", term="ARI", width=58),
+        Column("nmi", "NMI", ".3f", term="NMI", width=60),
+        Column("purity", "purity", ".3f", term="purity", width=68),
         Column("silhouette", "silhouette", ".3f", term="silhouette"),
-        Column("ari_seeds", "ARI seeds", ".3f", term="other seeds"),
-        Column("ari_halves", "ARI halves", ".3f", term="halves"),
+        Column("ari_seeds", "seeds", ".3f", term="other seeds", width=64),
+        Column("ari_halves", "halves", ".3f", term="halves", width=70),
         Column("previous_ari", "ARI previous", ".3f", term="previous token"),
         Column("answer_ari", "ARI answer", ".3f", term="answer token"),
-        Column("last_ari", "ARI last", ".3f", term="last position"),
+        Column("last_ari", "ARI last", ".3f", term="last position", width=76),
         Column("seconds", "time", ".1f", "s", width=60),
     ]
     return table("clusterings-table", rows, columns, visit=visit)
