@@ -147,9 +147,10 @@ class ClusteringSpec:
     `effects-100` and `effects-500`, of one embedding."""
     representation: Literal[
         "activations", "effects", "abs_effects", "root_effects", "gradients"
-    ] = "abs_effects"
+    ] = "root_effects"
     """What a context's vector holds for each feature: activation, effect, |effect|, or its square
-    root, so that many small effects weigh as much as a few large ones. `gradients`: the vector is
+    root, so that many small effects weigh as much as a few large ones: best of those that were
+    compared on known rules. `gradients`: the vector is
     the gradient of the context's loss over the parameters instead, projected."""
     positions: Literal["all", "last"] = "all"
     """Whether a vector is of all positions that context_features keeps, or of the one that predicts
@@ -161,7 +162,7 @@ class ClusteringSpec:
     unit_norm_per_site: bool = True
     """Scale each site's part of a vector to norm 1, so that no site outweighs the others.
     Gradients have none."""
-    unit_rows: bool = False
+    unit_rows: bool = True
     """Scale each context's place in the spectral embedding to norm 1 before k-means (Ng et al.
     2001), instead of by its degree alone as scikit-learn does."""
     embedded: Annotated[int, Range(0)] = 0

@@ -259,7 +259,7 @@ def test_contexts_far_from_all_others_are_left_out() -> None:
     """Two places of five contexts and of three, and one context between: cluster 0, 1 and −2."""
     points = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1], [0.5, 0.5], [9, 9], [9, 10], [10, 9]])
     points = np.vstack([points, [[5.0, -40.0]], [[np.nan, np.nan]]])
-    spec = ClusteringSpec(n_clusters=2, assign="hdbscan", min_cluster_size=3)
+    spec = ClusteringSpec(n_clusters=2, assign="hdbscan", min_cluster_size=3, unit_rows=False)
     found = clusters_of(points, spec)
     assert found.labels.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, -2, -1]
     assert found.points.shape == (9, 2)

@@ -323,7 +323,10 @@ def test_a_task_may_hold_nothing_out_where_a_test_file_is_given(tmp_path: Path) 
 def test_the_shipped_studies_load() -> None:
     found = load_studies()
     assert not found.errors
-    assert set(found.studies) == {"embedded", "embedded-natural", "pythia-70m", "gemma-2-2b"}
+    assert set(found.studies) == {
+        *("embedded", "representations-balanced", "representations-natural"),
+        *("pythia-70m", "gemma-2-2b"),
+    }
     for study in found.studies.values():
         assert study.model.source == "embedded" or len(study.model.revision) == 40  # a commit
 
