@@ -10,7 +10,7 @@ alone reads pos null. An effect that is the product of the row's activation and 
 stored: `EFFECT` reads either.
 
 Cost: a forward and a backward of the model, and an encode of every site. Memory: one batch's
-activations and gradients of all sites, AT_ONCE numbers, and ENCODED feature activations of one.
+activations and gradients of all sites, AT_ONCE numbers, and what `active_features` holds of one.
 Padding and, where asked, BOS never enter. Nodes whose activation is zero have no row: an identity
 dictionary has no error rows, and a context that is BOS alone has none at all.
 """
@@ -36,10 +36,6 @@ from dagster_project.studies.study import ContextFeaturesSpec
 
 AT_ONCE = 1 << 26
 """Numbers of a batch's activations and gradients at all sites (256 MiB in float32)."""
-ENCODED = 1 << 24
-"""Feature activations of one site held at a time on a CPU (64 MiB in float32)."""
-ENCODED_ON_GPU = 1 << 26
-"""The same on a GPU, which is idle between small products."""
 EFFECT = pl.coalesce("effect", pl.col("activation") * pl.col("gradient"))
 """A row's effect, stored or the product of what is."""
 DTYPES = pl.Schema(
@@ -164,32 +160,15 @@ def nodes(dictionary: Dictionary, x: Tensor, G: Tensor) -> Nodes:
 def _site_frame(
     dictionary: Dictionary, x: Tensor, G: Tensor, tokens: Tokens, spec: ContextFeaturesSpec
 ) -> pl.DataFrame:
-    """Rows of one site, a few contexts at a time so that ENCODED bounds what is encoded."""
-    _, counts = tokens.context_id.unique_consecutive(return_counts=True)
-    frames, stop = [], 0
-    encoded = ENCODED if x.device.type == "cpu" else ENCODED_ON_GPU
-    for count in _grouped(counts.tolist(), encoded // dictionary.n_features):
-        rows = slice(stop, stop := stop + count)
-        found = nodes(dictionary, x[rows], G[rows])
-        context_id, pos = tokens.context_id[rows], tokens.pos[rows]
-        if spec.aggregation == "sum":
-            frames.append(_summed(found, context_id, dictionary.n_features))
-        if spec.aggregation == "last" or spec.also_last:
-            kept = found if spec.aggregation == "last" else found.where(pos[found.token] == -1)
-            frames.append(_by_position(kept, context_id, pos))
-    return pl.concat(frames) if frames else pl.DataFrame()
-
-
-def _grouped(counts: Sequence[int], limit: int) -> Iterator[int]:
-    """Sums of neighbouring counts, each at most `limit` (or one count)."""
-    total = 0
-    for count in counts:
-        if total and total + count > limit:
-            yield total
-            total = 0
-        total += count
-    if total:
-        yield total
+    """Rows of one site."""
+    found = nodes(dictionary, x, G)
+    frames = []
+    if spec.aggregation == "sum":
+        frames.append(_summed(found, tokens.context_id, dictionary.n_features))
+    if spec.aggregation == "last" or spec.also_last:
+        kept = found if spec.aggregation == "last" else found.where(tokens.pos[found.token] == -1)
+        frames.append(_by_position(kept, tokens.context_id, tokens.pos))
+    return pl.concat(frames)
 
 
 def _by_position(found: Nodes, context_id: Tensor, pos: Tensor) -> pl.DataFrame:

@@ -8,6 +8,7 @@ than one in DENSE is active the dense product is the faster, and is what is done
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -60,6 +61,18 @@ def sparse_of(f: Tensor, places: Tensor | None = None) -> SparseFeatures:
     """The numbers of f [token, feature] that are not zero, or those at places [token, feature]."""
     token, feature = (f if places is None else places).nonzero(as_tuple=True)
     return SparseFeatures(token, feature, f[token, feature], (f.shape[0], f.shape[1]))
+
+
+def joined(parts: Sequence[SparseFeatures]) -> SparseFeatures:
+    """Those of tokens one part after the other; of one part at least."""
+    if len(parts) == 1:
+        return parts[0]
+    n_tokens = [part.shape[0] for part in parts]
+    token = torch.cat([p.token + sum(n_tokens[:i]) for i, p in enumerate(parts)])
+    feature, value = (
+        torch.cat(x) for x in zip(*((p.feature, p.value) for p in parts), strict=True)
+    )
+    return SparseFeatures(token, feature, value, (sum(n_tokens), parts[0].shape[1]))
 
 
 def at_either(a: SparseFeatures, b: SparseFeatures) -> tuple[SparseFeatures, SparseFeatures]:

@@ -9,11 +9,10 @@ from typing import Literal, get_args
 import polars as pl
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from dagster_project.interp import context_features as module
+from dagster_project.interp import encoding
 from dagster_project.interp.context_features import (
     EFFECT,
     Window,
@@ -151,7 +150,7 @@ def test_batches_and_chunks_do_not_matter(
 ) -> None:
     spec = ContextFeaturesSpec()
     expected = table(tiny_llama, spec)
-    monkeypatch.setattr(module, "ENCODED", 40 * batch_tokens)
+    monkeypatch.setattr(encoding, "ENCODED", 40 * batch_tokens)
     assert_close(table(tiny_llama, spec, batch_tokens), expected)
 
 
@@ -201,10 +200,3 @@ def test_windows_are_the_tokens_before_the_answer() -> None:
     )
     found = windows_of(contexts, tokens.lazy(), n_ctx=3)
     assert found == [Window(0, [5, 6], 7), Window(1, [1, 2, 3], 4), Window(3, [0], 1)]
-
-
-@given(st.lists(st.integers(1, 9), max_size=12), st.integers(0, 20))
-def test_groups_are_bounded_and_complete(counts: list[int], limit: int) -> None:
-    groups = list(module._grouped(counts, limit))
-    assert sum(groups) == sum(counts)
-    assert all(group <= max(limit, *counts) for group in groups)
