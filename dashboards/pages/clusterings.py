@@ -102,13 +102,13 @@ def _table(visit: Visit[ClusteringsState], runs: pl.DataFrame) -> Component:
     named = 30 + LETTER * min(longest, LONGEST_NAME)
     columns = [
         Column("clustering", "clustering", term="clustering", width=named),
-        Column("part", "part", term="part", width=60),
-        Column("representation", "made of", term="representation", width=102),
-        Column("n_clusters", "k", ",d", width=52),
+        Column("part", "part", term="part", width=58),
+        Column("representation", "made of", term="representation", width=98),
+        Column("n_clusters", "k", ",d", width=48),
         Column("n_contexts", "contexts", ",d", width=74),
         Column("ari", "ARI", ".3f", term="ARI", width=58),
         Column("nmi", "NMI", ".3f", term="NMI", width=60),
-        Column("purity", "purity", ".3f", term="purity", width=68),
+        Column("purity", "purity", ".3f", term="purity"),
         Column("silhouette", "silhouette", ".3f", term="silhouette"),
         Column("ari_seeds", "seeds", ".3f", term="other seeds", width=64),
         Column("ari_halves", "halves", ".3f", term="halves", width=70),
