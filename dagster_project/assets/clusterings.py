@@ -82,7 +82,9 @@ def _shared(run: StageRun, spec: ClusteringSpec) -> str:
     table = "context_gradients" if spec.representation == "gradients" else "context_features"
     made_of += [run.lake.version(table, study=study, shard=s) for s in run.shards]
     seed = run.study.contexts.seed  # of the halves
-    alike = replace(spec, n_clusters=2, assign="kmeans", min_cluster_size=2, unit_rows=False)
+    width = max(spec.n_clusters, spec.embedded)
+    alike = replace(spec, n_clusters=2, embedded=width, assign="kmeans", min_cluster_size=2)
+    alike = replace(alike, unit_rows=False)
     return digest([STAGE.code_version, made_of, seed, alike])
 
 
@@ -162,6 +164,6 @@ STAGE = Stage(
         "by_size": "Clusters are numbered 0, 1, … without a gap, the largest first.",
         "placed": "Every context in a cluster has a place on the map.",
     },
-    code_version="5",  # by blocks; stability, order of clusters
+    code_version="6",  # all groups that are alike in nothing
     kinds=("parquet", "scikitlearn"),
 )

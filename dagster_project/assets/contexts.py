@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import numpy as np
 import polars as pl
 
 from dagster_project.assets.progress import progress
@@ -96,7 +97,7 @@ def _checks(contexts: pl.DataFrame, strata: pl.DataFrame, spec: ContextsSpec) ->
     most, quota = max(per_document, default=0), spec.per_document
     most_of_stratum = max(strata["contexts"], default=0)
     within = (not quota or most <= quota) and most_of_stratum <= spec.per_stratum
-    limit = largest_loss(spec)
+    limit = float(np.float32(largest_loss(spec)))  # as losses are stored
     distinct = contexts["context_id"].n_unique()
     return [
         Check("some", len(contexts) > 0, {"contexts": len(contexts), "target": spec.target}),

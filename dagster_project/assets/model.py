@@ -68,6 +68,7 @@ STAGE = Stage(
         "parts_add_up": "Each layer's stream is the one before plus attention plus MLP.",
         "documents_fit": "tokens.max_tokens is at most the positions that the model was made for.",
     },
+    code_version="2",  # logits of 16-bit models in float32
     pool="gpu",
     kinds=("huggingface", "pytorch"),
 )

@@ -48,10 +48,11 @@ def stability(
     order = np.random.default_rng(spec.seed).permutation(len(kept))
     halves = [np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])]
     try:
-        alone = [
-            adjusted_rand_score(labels[half], _alone(X, kept[half], spec, device))
-            for half in halves
-        ]
+        alone = []
+        for half in halves:
+            by_itself = _alone(X, kept[half], spec, device)
+            known = by_itself != ZERO  # svd_cut may leave nothing of a context
+            alone.append(adjusted_rand_score(labels[half][known], by_itself[known]))
     except SpectralError:
         alone = []
     return Stability(_mean(again), _mean(alone))

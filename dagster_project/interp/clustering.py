@@ -27,7 +27,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from dagster_project.interp.affinity import Floats, Vectors, affinity
+from dagster_project.interp.affinity import Floats, SpectralError, Vectors, affinity
 from dagster_project.interp.context_features import EFFECT
 from dagster_project.interp.kmeans import Points, groups_of, qr_groups
 from dagster_project.interp.spectral import embedding, reduce
@@ -133,6 +133,9 @@ def grouped(points: Points, spec: ClusteringSpec) -> Labels:
         return by_size(groups_of(points, spec.n_clusters, spec.seed))
     if spec.assign == "cluster_qr":
         return by_size(qr_groups(points, spec.n_clusters))
+    if len(points) < spec.min_cluster_size:
+        expected = f"at least min_cluster_size = {spec.min_cluster_size} contexts"
+        raise SpectralError(f"expected {expected}, found {len(points)}")
     found = HDBSCAN(min_cluster_size=spec.min_cluster_size, copy=True).fit_predict(points)
     return np.where(found < 0, LEFT_OUT, by_size(found)).astype(np.int32)
 
@@ -145,10 +148,9 @@ def _known(X: Vectors) -> NDArray[np.bool_]:
 
 
 def _unit_rows(points: Points) -> Points:
-    """Rows of norm 1; what is like nothing else has a row of rounding alone, which becomes 0."""
+    """Rows of norm 1; what is like nothing else has a row of zeros and keeps it."""
     norm = np.linalg.norm(points, axis=1, keepdims=True)
-    known = norm > np.finfo(points.dtype).eps * norm.max(initial=0.0) * len(points)
-    return np.divide(points, norm, out=np.zeros_like(points), where=known)
+    return np.divide(points, norm, out=np.zeros_like(points), where=norm > 0)
 
 
 def places_of(clusters: Clusters, seed: int) -> Floats:

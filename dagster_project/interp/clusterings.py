@@ -120,8 +120,7 @@ def clustered(
     )
     summary = {
         "representation": spec.representation,
-        "metric": of.metric,
-        "aggregation": "last" if spec.positions == "last" else of.aggregation,
+        **_made_of(spec, of),
         "similarity": spec.similarity,
         "assign": spec.assign,
         "n_clusters": groups.filter(pl.col("cluster") >= 0).height,
@@ -136,6 +135,14 @@ def clustered(
         **_baselines(features, chosen, spec, of, device),
     }
     return Clustered(pl.DataFrame([summary]), members, groups, distinct_features(rows, members))
+
+
+def _made_of(spec: ClusteringSpec, of: ContextFeaturesSpec) -> dict[str, str]:
+    """metric and aggregation of the vectors."""
+    if spec.representation == "gradients":  # of the loss, over all tokens
+        return {"metric": "log_prob", "aggregation": "sum"}
+    last = spec.positions == "last"
+    return {"metric": of.metric, "aggregation": "last position" if last else of.aggregation}
 
 
 def _rows(spec: ClusteringSpec, of: ContextFeaturesSpec) -> pl.Expr:

@@ -200,7 +200,7 @@ def _summed(found: Nodes, context_id: Tensor, n_features: int) -> pl.DataFrame:
     sums = found.activation.new_zeros(2, len(present))
     present[place] = True
     for total, values in zip(sums, (found.activation, found.effect), strict=True):
-        total.index_put_((place,), values, accumulate=True)
+        _add_in_order(total, place, values)
     kept = present.nonzero()[:, 0]
     frame = _frame(
         context_id=contexts[kept // width],
@@ -210,6 +210,15 @@ def _summed(found: Nodes, context_id: Tensor, n_features: int) -> pl.DataFrame:
     )
     none = {name: pl.lit(None, DTYPES[name]) for name in ("pos", "gradient")}
     return frame.with_columns(**none).select(DTYPES.names())
+
+
+def _add_in_order(total: Tensor, place: Tensor, values: Tensor) -> None:
+    """Add values to total at their places, one after the other: of the two ways that torch has,
+    on each device only one has an order."""
+    if total.device.type == "cpu":
+        total.index_add_(0, place, values)
+    else:
+        total.index_put_((place,), values, accumulate=True)
 
 
 def _frame(**columns: Tensor) -> pl.DataFrame:

@@ -7,8 +7,9 @@ equal those of one already chosen. Where the study stratifies, by subset, answer
 stratum whose quota is full is passed over. Choices follow a seeded hash of (document, position), so
 that they do not depend on shards or on the order of work, and change little as the corpus grows.
 The model's loss on the window alone differs from that in the document: both are kept. Cost: two
-passes over losses, three with strata of rules, and about two over tokens, three where n-grams are
-looked for in windows; one forward of target × n_ctx tokens.
+passes over losses, three with strata of rules; over tokens about two, three where n-grams are
+looked for in windows, and one more for each LARGEST_CHUNK candidates where quotas stay open; one
+forward of target × n_ctx tokens.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from dagster_project.interp.strata import BY_RULE, starts_rule, stratum
 from dagster_project.studies.study import ContextsSpec
 
 POSITIONS = 1 << 16  # context_id = doc_id × this + pos
-CHUNK = 1 << 14  # candidates whose windows are read at a time
+CHUNK = 1 << 14  # candidates whose windows are read first; then twice as many, and so on
+LARGEST_CHUNK = 1 << 17
 
 PROPOSALS = ("doc_id", "pos", "token_id", "loss", "skill", "slot")
 
@@ -109,6 +111,7 @@ def select(proposed: pl.DataFrame, tokens: pl.LazyFrame, spec: ContextsSpec) -> 
     chosen = [candidates.clear()]
     while len(waiting) and quotas.left:
         chunk, waiting = waiting[:size], waiting[size:]
+        size = min(2 * size, LARGEST_CHUNK)
         sequences = windows(chunk, tokens, spec.n_ctx, answer=True).to_list()
         admitted = [
             row

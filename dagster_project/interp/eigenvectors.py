@@ -28,8 +28,10 @@ LEAST_BASIS = 1024
 """Vectors that a basis may hold at least; else three times those wanted."""
 ROUNDINGS = 64
 """Multiples of the precision of numbers below which no residual is asked to fall."""
-EQUAL = 16
-"""Multiples of the precision of numbers within which eigenvalues count as one that is repeated."""
+EQUAL = TOLERANCE**2
+"""Difference of eigenvalues that count as one that is repeated: what residuals leave unknown."""
+ANEW = 6
+"""Products of a further block before it is asked what it has found: values rise from nothing."""
 MOST_PRODUCTS = 40
 """Columns of products, for each vector wanted or of a block, after which the best is taken."""
 
@@ -71,13 +73,13 @@ def leading(
         residuals = (rest @ Y[-BLOCK:, :k]).norm(dim=0)
         found = bool(residuals.max() <= _allowed(values[k - 1], like))
         enough = products > MOST_PRODUCTS * (k + BLOCK)
-        if enough or (found and _copies(values[:k], like) < BLOCK * blocks):
+        if enough or (found and _copies(values[:k]) < BLOCK * blocks):
             return Eigen(values[:k], space.rotated(Y[:, :k]), residuals, products)
         if found or space.size + BLOCK > most:
             space.keep(values, Y, k + k // 4 + 1)
         if found:
             block, blocks = drawn(), blocks + 1
-        check = space.size + max(k // 2, BLOCK)
+        check = space.size + max(k // 2, (ANEW if found else 1) * BLOCK)
 
 
 class _Basis:
@@ -149,7 +151,7 @@ def _allowed(value: Tensor, like: Tensor) -> float:
     return max(TOLERANCE * float(value), ROUNDINGS * torch.finfo(like.dtype).eps)
 
 
-def _copies(values: Tensor, like: Tensor) -> int:
+def _copies(values: Tensor) -> int:
     """How many eigenvalues are equal but for rounding, at most."""
-    near = (values[:, None] - values).abs() <= EQUAL * torch.finfo(like.dtype).eps
+    near = (values[:, None] - values).abs() <= EQUAL * values.abs().max()
     return int(near.sum(dim=1).max())

@@ -110,7 +110,7 @@ def _widened(hidden: Tensor, weights: Tensor, out: Tensor | None) -> Tensor:
     """hidden @ weights.T of 16 bits, products and sums in float32. out: float32.
 
     A GPU's product gives that by itself, without a gradient; else both are made float32, BLOCK
-    weights at a time, which is exact and as slow as float32.
+    weights at a time (with a gradient all of them stay), which is exact and as slow as float32.
     """
     if weights.is_cuda and not (hidden.requires_grad and torch.is_grad_enabled()):
         rows = hidden.reshape(-1, hidden.shape[-1])

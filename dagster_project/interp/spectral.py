@@ -25,7 +25,7 @@ from dagster_project.interp.affinity import (
 from dagster_project.interp.eigenvectors import leading
 
 ISOLATED = 1e-9
-"""A context of smaller degree is similar to no other; scikit-learn leaves its row unscaled."""
+"""A context of smaller degree is similar to no other; its row is zero."""
 ROUNDING = 1e-9
 """Norm, relative to the largest, below which a reduced row is zero but for rounding."""
 
@@ -47,6 +47,7 @@ def embedding(affinity: Affinity, dimensions: int, seed: int) -> NDArray[np.floa
         return scale * affinity.product(scale * V)
 
     found = leading(normalised, degree, dimensions, seed).vectors * scale
+    found = torch.where(degree[:, None] > ISOLATED, found, 0.0)  # but for rounding
     peaks = found.gather(0, found.abs().argmax(dim=0, keepdim=True))
     return torch.where(peaks < 0, -found, found).cpu().numpy()
 

@@ -171,7 +171,11 @@ CLUSTERING_TABLES = (
             "activations, effects, abs_effects, root_effects or gradients",
         ),
         column("metric", STRING, "Metric of the effects: log_prob, logit or logit_minus_mean"),
-        column("aggregation", STRING, "Of the contexts' features over positions: sum or last"),
+        column(
+            "aggregation",
+            STRING,
+            "Of features over positions: sum, last (each of the last ones) or last position",
+        ),
         column("similarity", STRING, "cosine, clipped, angular or abs"),
         nullable(
             "unit_norm_per_site",

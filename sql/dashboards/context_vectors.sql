@@ -23,6 +23,7 @@ valued as (
     join wanted using (context_id)
     cross join made
     where study = $study and (errors or feature >= 0) and (aggregation = 'sum') = (pos is null)
+        and (aggregation != 'last position' or pos = -1)
 ),
 norms as (
     select

@@ -5,7 +5,7 @@
 --   clustering: Clustering
 --   representation: activations, effects, abs_effects, root_effects or gradients
 --   metric: Metric of the effects: log_prob, logit or logit_minus_mean
---   aggregation: Of the contexts' features over positions: sum or last
+--   aggregation: Of features over positions: sum, last (each of the last ones) or last position
 --   similarity: cosine, clipped, angular or abs
 --   unit_norm_per_site: Each site's part of a vector is scaled to norm 1; null for gradients; may
 --     be null

@@ -275,3 +275,21 @@ def test_what_is_left_out_has_a_place_on_the_map_and_no_number() -> None:
 
 def test_labels_below_zero_keep_their_number() -> None:
     assert by_size(np.array([-1, 4, 4, -1, -1, 2])).tolist() == [-1, 0, 0, -1, -1, 1]
+
+
+def test_rows_of_large_groups_are_not_lost_beside_small_ones() -> None:
+    """Three groups of 2,000, and two contexts of their own, in single precision: rows of a large
+    group are small, not zero."""
+    label = np.repeat([0, 1, 2, 3], [2000, 2000, 2000, 2])
+    value = np.random.default_rng(0).uniform(0.5, 1, 2 * len(label)).astype(np.float32)
+    column = np.stack([2 * label, 2 * label + 1], -1).ravel()
+    X = sparse.csr_array((value, (np.repeat(np.arange(len(label)), 2), column)))
+    found = cluster(X, ClusteringSpec(n_clusters=4))
+    assert np.bincount(found.labels).tolist() == [2000, 2000, 2000, 2]
+
+
+def test_fewer_contexts_than_a_cluster_needs_are_refused() -> None:
+    points = np.random.default_rng(0).random((9, 2))
+    spec = ClusteringSpec(n_clusters=2, assign="hdbscan", min_cluster_size=10)
+    with pytest.raises(SpectralError, match="at least min_cluster_size = 10 contexts, found 9"):
+        clusters_of(points, spec)

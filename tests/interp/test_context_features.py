@@ -200,3 +200,21 @@ def test_windows_are_the_tokens_before_the_answer() -> None:
     )
     found = windows_of(contexts, tokens.lazy(), n_ctx=3)
     assert found == [Window(0, [5, 6], 7), Window(1, [1, 2, 3], 4), Window(3, [0], 1)]
+
+
+def test_sums_are_the_same_bytes_with_several_threads() -> None:
+    """So many nodes that torch would share them among its threads."""
+    draw = torch.Generator().manual_seed(0)
+    n, n_features = 200_000, 16
+    token = torch.randint(64, (n,), generator=draw).sort().values
+    value = torch.rand(n, generator=draw)
+    feature = torch.randint(n_features, (n,), generator=draw)
+    found = module.Nodes(token, feature, value, value, value)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        context_id = torch.zeros(64, dtype=torch.int64)
+        made = [module._summed(found, context_id, n_features) for _ in range(8)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(frame.equals(made[0]) for frame in made)

@@ -22,7 +22,9 @@ from dagster_project.interp.affinity import (
     gram,
     unit_rows,
 )
+from dagster_project.interp.clustering import cluster
 from dagster_project.interp.spectral import embedding, reduce
+from dagster_project.studies.study import ClusteringSpec
 
 
 def planted(
@@ -234,3 +236,23 @@ def test_a_dense_similarity_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         embed(X, "angular", 4)
     with pytest.raises(SpectralError, match="svd_cut needs a dense matrix"):
         reduce(sparse.csr_array(X), 0.9)
+
+
+@pytest.mark.parametrize(("groups", "size"), [(40, 60), (100, 30)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_more_groups_than_a_block_that_share_nothing(
+    groups: int, size: int, dtype: type[np.floating], seed: int
+) -> None:
+    """The leading eigenvalue is there once for each, however many a block of vectors sees."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(groups), size)
+    own = rng.random((len(label), 5)) + 0.1
+    columns = 5 * label[:, None] + np.arange(5)
+    rows = np.repeat(np.arange(len(label)), 5)
+    X = sparse.csr_array((own.ravel().astype(dtype), (rows, columns.ravel())))
+    points = embedding(similarities.affinity(X, "cosine"), groups, seed)
+    found = cluster(X, ClusteringSpec(n_clusters=groups, seed=seed))
+    means = np.stack([points[label == g].mean(axis=0) for g in range(groups)])
+    assert np.linalg.matrix_rank(means, tol=1e-3 * np.linalg.norm(means, 2)) == groups
+    assert adjusted_rand_score(label, found.labels) >= 0.99
