@@ -268,9 +268,11 @@ def test_jobs_and_the_running_sensor_are_listed(visit: Visit) -> None:
     expect(page.get_by_text("pairs, node_effects, circuits, faithfulness")).to_be_visible()
     page = visit.open("/automation")
     sensors = page.get_by_role("link").filter(has_text="corpus_files")
-    expect(sensors).to_have_count(5)
+    shipped = list((REPOSITORY / "dagster_project" / "studies").glob("*.toml"))
+    studies = 2 + len(shipped)  # tiny and clustered besides
+    expect(sensors).to_have_count(studies)
     expect(sensors.filter(has_text="tiny__corpus_files")).to_be_visible()
-    expect(page.locator("input[type=checkbox]:checked")).to_have_count(6)  # and the catalog's
+    expect(page.locator("input[type=checkbox]:checked")).to_have_count(studies + 1)  # the catalog's
 
 
 def test_no_tick_of_a_sensor_fails(server: Server) -> None:
@@ -301,7 +303,8 @@ def test_a_backfill_of_circuits_over_all_clusters_of_a_clustering(
     server: Server, visit: Visit
 ) -> None:
     before = "corpus model documents tokens losses dictionaries contexts context_features"
-    server.python("dagster_project.run", "clustered", "--only", *before.split(), "clusterings")
+    stages = [*before.split(), "context_gradients", "clusterings"]
+    server.python("dagster_project.run", "clustered", "--only", *stages)
     clusters = server.lake.scan("clusters", study="clustered").collect()
     tasks = [f"effects-3-{c}" for c in sorted(clusters["cluster"]) if c >= 0]
     assert len(tasks) == 2

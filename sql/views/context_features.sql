@@ -10,7 +10,7 @@
 --   shard: Shard: row range of a source
 --   activation: Activation, or its sum; for the error node ‖ε‖
 --   gradient: Gradient of the metric; null for sums and for the error node
---   effect: Activation × gradient, summed after the product
+--   effect: Activation × gradient, summed after the product; where null is stored, their product
 select
     context_features.study,
     context_features.site,

@@ -17,10 +17,11 @@ from dagster_project.interp import edges, states
 from dagster_project.interp.circuit_edges import Rules, Scene, circuit_edges, scene
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.edges import upstream
-from dagster_project.interp.encoding import Encoded, encode, encode_some
+from dagster_project.interp.encoding import Encoded, active_features, encode_some
 from dagster_project.interp.model import LanguageModel, wrap
 from dagster_project.interp.node_effects import attribute
 from dagster_project.interp.sites import site_names
+from dagster_project.interp.sparse_features import SparseFeatures
 from dagster_project.interp.states import SiteState
 from dagster_project.studies.study import NodeEffectsSpec
 from tests.interp import spliced
@@ -166,15 +167,15 @@ def test_a_site_is_encoded_once_and_in_full_only_for_its_error(
 ) -> None:
     encoded: Counter[tuple[int, bool]] = Counter()
 
-    def counting(dictionary: Dictionary, x: Tensor) -> Tensor:
+    def counting(dictionary: Dictionary, x: Tensor) -> SparseFeatures:
         encoded[id(dictionary), True] += len(x)
-        return encode(dictionary, x)
+        return active_features(dictionary, x)
 
     def counting_some(dictionary: Dictionary, x: Tensor, features: Tensor) -> Encoded:
         encoded[id(dictionary), False] += len(x)
         return encode_some(dictionary, x, features)
 
-    monkeypatch.setattr(states, "encode", counting)
+    monkeypatch.setattr(states, "active_features", counting)
     monkeypatch.setattr(edges, "encode_some", counting_some)
     list(circuit_edges(example_scene, kept(example_scene), RULES))
     runs = 1 if example_scene.states["embed"].patch is None else 2
