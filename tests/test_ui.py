@@ -305,7 +305,7 @@ def test_a_backfill_of_circuits_over_all_clusters_of_a_clustering(
     before = "corpus model documents tokens losses dictionaries contexts context_features"
     stages = [*before.split(), "context_gradients", "clusterings"]
     server.python("dagster_project.run", "clustered", "--only", *stages)
-    clusters = server.lake.scan("clusters", study="clustered").collect()
+    clusters = server.lake.scan("clusters", study="clustered", clustering="effects-3").collect()
     tasks = [f"effects-3-{c}" for c in sorted(clusters["cluster"]) if c >= 0]
     assert len(tasks) == 2
     job = "clustered__one_task_job"
