@@ -27,6 +27,7 @@ from bench.pythia import (
     LAYERS,
     VOCABULARY,
     WIDTH,
+    in_graph,
     pythia,
     sparse_dictionaries,
 )
@@ -183,18 +184,7 @@ def seconds_of_backward(
     model: LanguageModel, dictionaries: Mapping[str, Dictionary], pair: Examples
 ) -> float:
     """Of one node through the model with all dictionaries in its graph; mean over the sites."""
-    found: dict[str, Tensor] = {}
-
-    def splice(site: str) -> spliced.Edit:
-        def edit(x: Tensor) -> Tensor:
-            f = dictionaries[site].encode(x)
-            found[site] = f if f.requires_grad else f.requires_grad_(True)
-            decoded = dictionaries[site].decode(f)
-            return decoded + (x - decoded).detach()
-
-        return edit
-
-    with spliced.hooks(model, {site: splice(site) for site in dictionaries}):
+    with in_graph(model, dictionaries) as found:
         model.hf(input_ids=pair.clean.ids, use_cache=False)
     sites = list(dictionaries)
     began = now(model.device)

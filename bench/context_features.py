@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -22,13 +22,12 @@ from rich.table import Table
 from torch import Tensor
 
 from bench.machine import matrix_rate, memory, now
-from bench.pythia import FEATURES, VOCABULARY, WIDTH, pythia, sparse_dictionaries
+from bench.pythia import FEATURES, VOCABULARY, WIDTH, in_graph, pythia, sparse_dictionaries
 from dagster_project.interp.context_features import Window, context_features
 from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.site_order import by_site
 from dagster_project.studies.study import ContextFeaturesSpec
-from tests.interp import spliced
 
 TOKENS, BATCH_TOKENS, NAIVE = 64, 8192, 2
 Aggregation = Literal["sum", "last"]
@@ -103,19 +102,8 @@ def naive_seconds(
     model: LanguageModel, dictionaries: Mapping[str, Dictionary], ids: Tensor, answer: int
 ) -> float:
     """Of one context, with the dictionaries in the graph and every site's features kept dense."""
-    found: dict[str, Tensor] = {}
-
-    def splice(site: str) -> Callable[[Tensor], Tensor]:
-        def edit(x: Tensor) -> Tensor:
-            f = dictionaries[site].encode(x)
-            found[site] = f if f.requires_grad else f.requires_grad_(True)
-            decoded = dictionaries[site].decode(f)
-            return decoded + (x - decoded).detach()
-
-        return edit
-
     began = now(model.device)
-    with spliced.hooks(model, {site: splice(site) for site in dictionaries}):
+    with in_graph(model, dictionaries) as found:
         logits = model.hf(input_ids=ids, use_cache=False).logits[:, -1]
     m = logits.log_softmax(-1)[:, answer].sum()
     gradients = torch.autograd.grad(m, list(found.values()))

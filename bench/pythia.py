@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -50,3 +52,24 @@ def sparse_dictionaries(model: LanguageModel, ids: Tensor) -> dict[str, Dictiona
             torch.zeros(WIDTH, device=ids.device),
         )
     return made
+
+
+@contextmanager
+def in_graph(
+    model: LanguageModel, dictionaries: Mapping[str, Dictionary]
+) -> Iterator[dict[str, Tensor]]:
+    """The model with all dictionaries in its graph, their errors apart; as it runs, their features
+    by site [batch, position, feature]."""
+    found: dict[str, Tensor] = {}
+
+    def splice(site: str) -> spliced.Edit:
+        def edit(x: Tensor) -> Tensor:
+            f = dictionaries[site].encode(x)
+            found[site] = f if f.requires_grad else f.requires_grad_(True)
+            decoded = dictionaries[site].decode(f)
+            return decoded + (x - decoded).detach()
+
+        return edit
+
+    with spliced.hooks(model, {site: splice(site) for site in dictionaries}):
+        yield found

@@ -82,7 +82,8 @@ def _run(options: argparse.Namespace, console: Console, errors: Console) -> None
     picture.write_text(svg(found), encoding="utf-8")
     _show(console, found, meanings(lake, study.name, found.nodes.head(SHOWN)))
     console.print(f"picture  {picture}", markup=False, highlight=False, soft_wrap=True)
-    query = f"from circuit_edges where task = '{name}' order by abs(weight) desc"
+    circuit = prompt_task.circuit_of_prompt(task, name, kind)
+    query = f"from circuit_edges where circuit = '{circuit}' order by abs(weight) desc"
     console.print(f"rows     {query}", markup=False, highlight=False, soft_wrap=True)
     log(f"all of it: {time.perf_counter() - started:.2f} s")
 
@@ -116,25 +117,32 @@ def meanings(lake: Lake, study: str, nodes: pl.DataFrame) -> list[str]:
 
 def _show(console: Console, found: PromptCircuit, said: Sequence[str]) -> None:
     from dagster_project.interp.circuit_svg import name
+    from dagster_project.interp.prompt import NODES
     from dagster_project.lake.rendering import rendered
 
     console.print(escape(_values(found)), highlight=False)
     rows = [
-        (name(site, pos, feature), found.tokens[pos], f"{effect:+.3f}", text)
-        for (site, pos, feature, effect), text in zip(
-            found.nodes.select("site", "pos", "feature", "effect").head(SHOWN).iter_rows(),
+        (name(site, pos, feature), found.tokens[pos], f"{effect:+.3f}", f"{said_of(alone)}{text}")
+        for (site, pos, feature, effect, alone), text in zip(
+            found.nodes.select(NODES).head(SHOWN).iter_rows(),
             said,
             strict=True,
         )
     ]
-    console.print(f"{len(found.nodes)} nodes, the strongest:")
+    console.print(f"{len(found.nodes)} nodes, {len(rows)} shown, the strongest first:")
     console.print(rendered(["node", "token", "effect", "feature"], rows))
     edges = [
         (name(*row[:3]), name(*row[3:6]), f"{row[6]:+.3f}")
         for row in found.edges.head(SHOWN).iter_rows()
     ]
-    console.print(f"{len(found.edges)} edges, the strongest:")
+    console.print(f"{len(found.edges)} edges, {len(edges)} shown, the strongest first:")
     console.print(rendered(["from", "to", "weight"], edges))
+
+
+def said_of(patch_only: float | None) -> str:
+    """Of a feature that the prompt itself does not have: what it stands for speaks for the patch,
+    and that it stays away for the answer."""
+    return "in the patch alone; " if patch_only else ""
 
 
 def _values(found: PromptCircuit) -> str:

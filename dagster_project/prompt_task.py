@@ -118,10 +118,15 @@ def _reads_corpus(stage: Stage, study: Study, partition: str) -> bool:
     return any(STAGES[name].partition == "shard" for name in needs)
 
 
+def circuit_of_prompt(study: Study, name: str, kind: EdgeKind) -> str:
+    """The name of a prompt's circuit with edges of this kind."""
+    return circuit_name(name, study.node_effects.method, task_rules(study, name), kind)
+
+
 def read(study: Study, lake: Lake, prompt: Prompt, name: str, kind: EdgeKind) -> PromptCircuit:
     """What the lake has of a prompt's circuit, with what the model says."""
     rules, keys = task_rules(study, name), {"study": study.name, "task": name}
-    circuit = circuit_name(name, study.node_effects.method, rules, kind)
+    circuit = circuit_of_prompt(study, name, kind)
     nodes, edges = (
         lake.scan(table, **keys).filter(circuit=circuit).collect()
         for table in ("circuit_nodes", "circuit_edges")

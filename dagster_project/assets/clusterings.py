@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from dagster_project.assets.kept_arrays import kept
+from dagster_project.assets import scratch
 from dagster_project.assets.plot import png
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.provenance import digest
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dagster_project.interp.clusterings import Clustered
-    from dagster_project.interp.kmeans import Points
 
 DOC = """Clusters of contexts by the activations or effects of their nodes, or by the gradients of
 their losses over the parameters, with a 2-D map.
@@ -45,6 +42,7 @@ SHOWN = 20
 
 def compute(run: StageRun) -> StageResult:
     from dagster_project.interp.clusterings import clustered, part_of, with_previous
+    from dagster_project.interp.kept import Kept
 
     spec, of = run.study.clusterings[run.partition], run.study.context_features
     started = time.perf_counter()
@@ -54,7 +52,8 @@ def compute(run: StageRun) -> StageResult:
     by_gradients = spec.representation == "gradients"
     gradients = run.scan_shards("context_gradients") if by_gradients else None
     where = device(run.study).replace("mps", "cpu")  # which has no double precision
-    found = clustered(features, contexts, spec, of, gradients, where, partial(_kept, run))
+    kept = Kept(scratch.shared(run, "embedding", _shared(run, spec))) if spec.embedded else None
+    found = clustered(features, contexts, spec, of, gradients, where, kept)
     summary = found.clusterings.with_columns(
         unit_norm_per_site=pl.lit(None if by_gradients else spec.unit_norm_per_site, pl.Boolean),
         unit_rows=pl.lit(spec.unit_rows),
@@ -67,16 +66,8 @@ def compute(run: StageRun) -> StageResult:
     return StageResult(_figures(found), _checks(found, expected), _plot(found.cluster_members))
 
 
-def _kept(run: StageRun, make: Callable[[], Points]) -> Points:
-    """The embedding, of a file where a clustering that shares it has left one; of a list alone."""
-    spec = run.study.clusterings[run.partition]
-    if not spec.embedded:
-        return make()
-    return kept(run.lake.folder("_scratch", study=run.study.name), _shared(run, spec), make)
-
-
 def _shared(run: StageRun, spec: ClusteringSpec) -> str:
-    """What an embedding depends on, as a hash."""
+    """What the embedding depends on that clusterings of one list share, as a hash."""
     study = run.study.name
     made_of = [run.lake.version("contexts", study=study)]
     table = "context_gradients" if spec.representation == "gradients" else "context_features"

@@ -27,8 +27,8 @@ the last ones; with `also_last` the sums and, besides, the rows of position −1
 One forward and one backward of the model serve all sites; the gradient is projected on active
 features alone.
 
-Cost: a forward and a backward a context, and an encode and a decode of every site; memory of one
-batch, and of one site's rows while they are sorted."""
+Cost: a forward and a backward a context, and an encode of every site; memory of one batch, and of
+one site's rows while they are sorted."""
 
 
 def compute(run: StageRun) -> StageResult:

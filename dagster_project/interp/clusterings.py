@@ -10,9 +10,8 @@ agreement is judged on contexts that had no part in the choice: `part_of` gives 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -40,12 +39,10 @@ from dagster_project.interp.clustering import (
 from dagster_project.interp.context_gradients import unit_vectors
 from dagster_project.interp.contexts import mix
 from dagster_project.interp.distinct_features import distinct_features
+from dagster_project.interp.kept import Kept
 from dagster_project.interp.kmeans import Points
 from dagster_project.interp.strata import RULE
 from dagster_project.studies.study import ClusteringSpec, ContextFeaturesSpec
-
-Kept: TypeAlias = "Callable[[Callable[[], Points]], Points]"
-"""Returns what the function that it is given makes, or what that made before."""
 
 
 class Clustered(NamedTuple):
@@ -89,13 +86,13 @@ def clustered(
     of: ContextFeaturesSpec,
     gradients: pl.LazyFrame | None = None,
     device: torch.device | str = "cpu",
-    kept: Kept = lambda make: make(),
+    kept: Kept | None = None,
 ) -> Clustered:
     """Clusters of contexts by their features, or by their gradients where spec asks for them.
 
     features: context_features of a study, made as `of` says; contexts: those of spec.part, with
     context_id, answer_id, answer, loss, skill, slot, previous_id; gradients: context_gradients;
-    kept: where the embedding may lie from before.
+    kept: where a clustering that shares the embedding may have left it.
     Raises SpectralError where there are too few contexts.
     """
     ids = sample_of(contexts["context_id"].to_list(), spec.max_contexts, spec.seed)
@@ -106,7 +103,7 @@ def clustered(
         X: Vectors = unit_vectors(gradients, ids)
     else:
         X = context_vectors(rows, ids, spec)
-    found = clusters_of(kept(lambda: embedded(X, spec, device)), spec)
+    found = clusters_of(_embedding(X, spec, device, kept), spec)
     labels, places = found.labels, places_of(found, spec.seed)
     sums = cosine_sums(X, labels, device)
     silhouette = silhouettes(sums, labels)
@@ -135,6 +132,19 @@ def clustered(
         **_baselines(features, chosen, spec, of, device),
     }
     return Clustered(pl.DataFrame([summary]), members, groups, distinct_features(rows, members))
+
+
+def _embedding(
+    X: Vectors, spec: ClusteringSpec, device: torch.device | str, kept: Kept | None
+) -> Points:
+    """The embedding [context, dimension] that is kept, or a new one, which is kept then."""
+    found = kept.get(0) if kept else None
+    if found is not None:
+        return found["point"].to_numpy()
+    points = embedded(X, spec, device)
+    if kept:
+        kept.put(0, pl.DataFrame({"point": points}))
+    return points
 
 
 def _made_of(spec: ClusteringSpec, of: ContextFeaturesSpec) -> dict[str, str]:

@@ -45,16 +45,13 @@ class Eigen(NamedTuple):
     products: int  # columns that the matrix was multiplied with
 
 
-def leading(
-    product: Callable[[Tensor], Tensor], like: Tensor, k: int, seed: int, *, basis: int = 0
-) -> Eigen:
+def leading(product: Callable[[Tensor], Tensor], like: Tensor, k: int, seed: int) -> Eigen:
     """k < n leading eigenvectors. product: V [n, m] -> A V; like [n]: its type and device.
 
-    basis: vectors held at most (0: as many as serve). The same seed gives the same bytes on the
-    same machine and number of threads. What has not converged after MOST_PRODUCTS has its residual
-    beside it.
+    The same seed gives the same bytes on the same machine and number of threads. What has not
+    converged after MOST_PRODUCTS has its residual beside it.
     """
-    n, most = len(like), basis or max(LEAST_BASIS, 3 * k)
+    n, most = len(like), max(LEAST_BASIS, 3 * k)
     if n <= most + BLOCK:
         return _exact(product, like, k)
     space, made = _Basis(like, most), torch.Generator().manual_seed(seed)

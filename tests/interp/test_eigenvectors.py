@@ -16,6 +16,12 @@ from dagster_project.interp.eigenvectors import leading
 N = 500
 
 
+@pytest.fixture(autouse=True)
+def _small_basis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that these small matrices fill."""
+    monkeypatch.setattr(eigenvectors, "LEAST_BASIS", 96)
+
+
 def matrix(values: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
     """A symmetric matrix of these eigenvalues."""
     drawn = np.random.default_rng(seed).standard_normal((len(values), len(values)))
@@ -40,15 +46,16 @@ def angle(A: NDArray[np.float64], V: Tensor) -> float:
     return float(np.linalg.norm(outside, 2))
 
 
-@pytest.mark.parametrize(("dtype", "near"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float64, 2e-6), (torch.float32, 1e-4)])
 @pytest.mark.parametrize("k", [2, 20, 70])
 def test_the_leading_space_and_its_values(
     monkeypatch: pytest.MonkeyPatch, k: int, dtype: torch.dtype, near: float
 ) -> None:
-    """With a basis that is filled several times; residuals are what they are said to be."""
+    """With a basis that is filled several times; residuals are what they are said to be, and an
+    angle is at most one over the gap: 1e-6 × 0.5 / 0.3."""
     monkeypatch.setattr(eigenvectors, "TOLERANCE", 1e-6)
     A = matrix(spread(k))
-    found = leading(product(A, dtype), torch.zeros(N, dtype=dtype), k, 0, basis=k + 64)
+    found = leading(product(A, dtype), torch.zeros(N, dtype=dtype), k, 0)
     assert angle(A, found.vectors) < near
     np.testing.assert_allclose(found.values, spread(k)[:k], atol=near**2 + 1e-6)
     true = (
@@ -62,7 +69,7 @@ def test_residuals_are_at_most_the_tolerance() -> None:
     """Eigenvalues without a gap after the last wanted one."""
     values = np.linspace(1, 0, N)
     A = matrix(values)
-    found = leading(product(A, torch.float64), torch.zeros(N).double(), 30, 0, basis=150)
+    found = leading(product(A, torch.float64), torch.zeros(N).double(), 30, 0)
     allowed = eigenvectors.TOLERANCE * values[29]
     true = A @ found.vectors.numpy() - found.vectors.numpy() * found.values.numpy()
     assert np.linalg.norm(true, axis=0).max() <= allowed * 1.001
@@ -75,7 +82,7 @@ def test_more_copies_of_a_value_than_a_block_holds() -> None:
     """70 copies of 1 above 20 other values: one block of 32 vectors sees 32 of them."""
     values = np.concatenate([np.ones(70), np.linspace(0.9, 0.7, 20), np.zeros(N - 90)])
     A = matrix(values)
-    found = leading(product(A, torch.float64), torch.zeros(N).double(), 70, 0, basis=200)
+    found = leading(product(A, torch.float64), torch.zeros(N).double(), 70, 0)
     np.testing.assert_allclose(found.values, np.ones(70), atol=1e-6)
     assert angle(A, found.vectors) < 1e-2
 
@@ -83,7 +90,7 @@ def test_more_copies_of_a_value_than_a_block_holds() -> None:
 def test_a_matrix_of_low_rank() -> None:
     """Nothing lies outside the basis after its first block."""
     values = np.concatenate([[3.0, 2.0, 1.0], np.zeros(N - 3)])
-    found = leading(product(matrix(values), torch.float64), torch.zeros(N).double(), 3, 0, basis=64)
+    found = leading(product(matrix(values), torch.float64), torch.zeros(N).double(), 3, 0)
     np.testing.assert_allclose(found.values, [3, 2, 1], atol=1e-9)
 
 
@@ -97,6 +104,6 @@ def test_a_basis_of_all_vectors_is_exact() -> None:
 
 def test_the_seed_decides() -> None:
     A = product(matrix(spread(20)), torch.float32)
-    one, two, other = (leading(A, torch.zeros(N), 20, s, basis=90).vectors for s in (1, 1, 2))
+    one, two, other = (leading(A, torch.zeros(N), 20, s).vectors for s in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
