@@ -15,6 +15,7 @@ class Asset(NamedTuple):
     tables: tuple[str, ...]  # that it fills
     reads: str  # what it is made from
     page: str = ""  # where its rows are shown
+    asked: bool = False  # made only where a study asks for it
 
     @property
     def checks(self) -> list[str]:
@@ -42,7 +43,7 @@ LANES: dict[str, tuple[Asset, ...]] = {
     "Contexts": (
         Asset("contexts", ("contexts",), "losses and documents", "clusters"),
         Asset("context_features", ("context_features",), "contexts, dictionaries and the model"),
-        Asset("context_gradients", ("context_gradients",), "contexts and the model"),
+        Asset("context_gradients", ("context_gradients",), "contexts and the model", asked=True),
         Asset(
             "clusterings",
             ("clusterings", "clusters", "cluster_members", "distinct_features"),
@@ -71,6 +72,7 @@ LANES: dict[str, tuple[Asset, ...]] = {
             ("shift", "shift_features"),
             "generated biographies, dictionaries and the model",
             "shift",
+            asked=True,
         ),
     ),
 }

@@ -50,9 +50,9 @@ TERMS = {
     "part.",
     "silhouette": "How much nearer a context is to its own cluster than to the next (cosine): 1 is "
     "far apart, 0 on the border, below 0 nearer to another.",
-    "previous token": "Baseline: clusters are the tokens before the answers.",
-    "answer token": "Baseline: clusters are the answer tokens.",
-    "last position": "Baseline: clusters of the activations at the last position alone.",
+    "previous token": "ARI of a baseline: clusters are the tokens before the answers.",
+    "answer token": "ARI of a baseline: clusters are the answer tokens.",
+    "last position": "ARI of a baseline: clusters of the activations at the last position alone.",
     "part": "all contexts, or one of two halves: a representation is chosen on one and reported on "
     "the other.",
     "representation": "What a context's vector is made of: activations of the features, their "

@@ -28,7 +28,7 @@ assert set(MEASURES) == set(get_args(Measure))
 
 STABILITY = {"ari_seeds": "ARI other seeds", "ari_halves": "ARI halves"}
 NONE = "–"  # no second clustering
-LONGEST_NAME, LETTER = 24, 7  # of a clustering, in letters; px of one
+LONGEST_NAME, LETTER = 30, 7  # of a clustering, in letters; px of one
 FACTS = (
     *("part", "representation", "metric", "aggregation", "similarity", "unit_norm_per_site"),
     *("unit_rows", "errors", "svd_cut", "assign", "n_clusters", "n_contexts", "n_zero"),
@@ -102,19 +102,18 @@ def _table(visit: Visit[ClusteringsState], runs: pl.DataFrame) -> Component:
     named = 30 + LETTER * min(longest, LONGEST_NAME)
     columns = [
         Column("clustering", "clustering", term="clustering", width=named),
-        Column("part", "part", term="part", width=58),
+        Column("part", "part", term="part", width=72),
         Column("representation", "made of", term="representation", width=98),
         Column("n_clusters", "k", ",d", width=48),
-        Column("n_contexts", "contexts", ",d", width=74),
         Column("ari", "ARI", ".3f", term="ARI", width=58),
         Column("nmi", "NMI", ".3f", term="NMI", width=60),
         Column("purity", "purity", ".3f", term="purity"),
         Column("silhouette", "silhouette", ".3f", term="silhouette"),
         Column("ari_seeds", "seeds", ".3f", term="other seeds", width=64),
         Column("ari_halves", "halves", ".3f", term="halves", width=70),
-        Column("previous_ari", "ARI previous", ".3f", term="previous token"),
-        Column("answer_ari", "ARI answer", ".3f", term="answer token"),
-        Column("last_ari", "ARI last", ".3f", term="last position", width=76),
+        Column("previous_ari", "previous", ".3f", term="previous token", width=78),
+        Column("answer_ari", "answer", ".3f", term="answer token", width=70),
+        Column("last_ari", "last", ".3f", term="last position", width=56),
         Column("seconds", "time", ".1f", "s", width=60),
     ]
     return table("clusterings-table", rows, columns, visit=visit)

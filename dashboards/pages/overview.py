@@ -94,7 +94,7 @@ def _state(asset: Asset, held: Mapping[str, Holding]) -> State:
     holdings = [held[name] for name in asset.tables if name in held]
     kind = next((TABLES[name].partition for name in asset.tables if name in TABLES), None)
     if not holdings:
-        return State("missing", "not made yet")
+        return State("missing", "where a study asks for it" if asset.asked else "not made yet")
     age = ago(min(holding.oldest for holding in holdings))
     broken = sorted({key for holding in holdings for key in holding.unreadable})
     if broken:

@@ -347,7 +347,7 @@ def test_all_clusterings_columns_are_in_sight_and_share_the_width(visit: Visit, 
     visit.page.set_viewport_size({"width": width, "height": 800})
     page = visit.open("/clusterings?study=plain")
     headers = page.locator("#clusterings-table [role=columnheader]")
-    expect(headers).to_have_count(15)
+    expect(headers).to_have_count(14)
     room = page.locator("#clusterings-table .ag-header-viewport").evaluate("e => e.clientWidth")
     widths = headers.evaluate_all("all => all.map(e => e.offsetWidth)")
     assert sum(widths) == pytest.approx(room, abs=2)

@@ -37,6 +37,8 @@ def test_the_state_of_an_asset_is_what_its_tables_lack(root: Lake) -> None:
     assert _state(ASSETS["tokens"], held)[:2] == ("partial", "lacks 00001")
     assert _state(ASSETS["losses"], held)[:2] == ("broken", "unreadable: 00000")
     assert _state(ASSETS["features"], held)[:2] == ("missing", "not made yet")
+    asked = ("missing", "where a study asks for it")
+    assert _state(ASSETS["context_gradients"], held)[:2] == asked
     assert _state(ASSETS["dictionary_quality"], held)[:2] == ("made", "4 checks passed")
     assert _state(ASSETS["faithfulness"], held)[:2] == ("made", "2 tasks · 3 checks passed")
 
