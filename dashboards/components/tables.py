@@ -36,7 +36,7 @@ class Column(NamedTuple):
     format: str | Callable[[Any], str] = ""  # of numbers: d3's, or a function; empty: text
     unit: str = ""
     term: str = ""  # of the glossary
-    width: int = 0  # px; 0: a share of what is left
+    width: int = 0  # px; 0: a share of what is left; where none has 0, all share it by their width
     shade: bool = False  # the ground says how near to 1 the value is
 
 
@@ -53,7 +53,8 @@ def table(
     address holds the order; None: none does. grid: AG Grid's options."""
     data = rows.to_dicts() if isinstance(rows, pl.DataFrame) else list(rows)
     linked = any("href" in row for row in data)
-    definitions = [_column(c, link=linked and c is columns[0]) for c in columns]
+    sized = all(c.width for c in columns)
+    definitions = [_column(c, sized, link=linked and c is columns[0]) for c in columns]
     header = HEADER + UNIT * any(c.unit for c in columns)
     height = f"{header + ROW * max(1, min(len(data), most_rows)) + 4}px"
     sorts = _sorts(visit, name, columns) if visit else []
@@ -109,14 +110,18 @@ def _order(field: str, sorts: Sequence[Sort]) -> dict[str, Any]:
     return {} if place is None else {"initialSort": sorts[place].way, "initialSortIndex": place}
 
 
-def _column(column: Column, *, link: bool) -> dict[str, Any]:
+def _column(column: Column, sized: bool, *, link: bool) -> dict[str, Any]:
+    """A column's definition. sized: every column of its table has a width."""
     unit = f"\n[{column.unit}]" if column.unit else ""
     made: dict[str, Any] = {"field": column.field, "headerName": column.name + unit}
     if column.term:
         made["headerTooltip"] = explains(column.term)
     least = 30 + LETTER * len(column.name)  # with the arrow of its order
-    if column.width:
-        made["initialWidth"] = max(column.width, least)  # initial: what a reader has drawn stays
+    wide = max(column.width, least)  # initial below: what a reader has drawn stays
+    if sized:
+        made |= {"initialFlex": wide, "minWidth": wide}
+    elif column.width:
+        made["initialWidth"] = wide
     else:
         made |= {"initialFlex": 1, "minWidth": max(76, least)}
     if column.format:
