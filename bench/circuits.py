@@ -39,7 +39,8 @@ from dagster_project.interp.examples import Examples
 from dagster_project.interp.faithfulness import faithfulness
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import attribute
-from dagster_project.interp.sites import Batch, parse_site
+from dagster_project.interp.site_names import parse_site
+from dagster_project.interp.sites import Batch
 from dagster_project.studies.study import FaithfulnessSpec, NodeEffectsSpec
 from tests.interp import spliced
 

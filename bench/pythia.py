@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
-from dagster_project.interp.model import LanguageModel, wrap
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.loading import wrap
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.site_names import site_names
 from tests.interp import spliced
+from tests.interp.hooked import edited
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -71,5 +73,5 @@ def in_graph(
 
         return edit
 
-    with spliced.hooks(model, {site: splice(site) for site in dictionaries}):
+    with edited(model.hf, model.modules, {site: splice(site) for site in dictionaries}):
         yield found

@@ -113,7 +113,7 @@ def model(study: Study) -> LanguageModel:
 def _model(source: str, _content: str, revision: str, dtype: str, where: str) -> LanguageModel:
     import torch
 
-    from dagster_project.interp.model import load_model
+    from dagster_project.interp.loading import load_model
 
     return load_model(source, revision, getattr(torch, dtype), where)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     import dagster as dg
     from playwright.sync_api import Browser
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from dagster_project.interp.model import LanguageModel
 
@@ -26,7 +26,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors; inherited by what
 settings.register_profile("untimed", deadline=None, max_examples=50)  # the whole suite in minutes
 settings.load_profile("untimed")
 
-FAMILIES = ("neox", "neox_sequential", "llama")
+FAMILIES = ("neox", "gpt2", "gemma2")
+"""Three that have little in common: parallel; learned positions and transposed weights; norms
+after, caps, windows, grouped heads wider than the stream."""
+EVERY_FAMILY = (*FAMILIES, "neox_sequential", "llama", "mistral", "qwen3")
 
 SENTENCES = [
     f"{start} {noun} {verb} {rest}"
@@ -62,38 +65,65 @@ def make_tokenizer(*, bos: bool) -> PreTrainedTokenizerFast:
 def make_model(family: str, seed: int = 0) -> LanguageModel:
     """A random model: 2 layers, d_model 16, 4 heads, 96 tokens; weights larger than usual, so
     that every part matters."""
-    import torch
-    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
+    from dagster_project.interp.loading import wrap
 
-    from dagster_project.interp.model import wrap
+    return wrap(random_model(family, seed), make_tokenizer(bos=family not in WITHOUT_BOS))
+
+
+WITHOUT_BOS = ("neox", "neox_sequential", "gpt2")
+COMMON: dict[str, object] = {
+    "vocab_size": 96,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.3,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+GROUPED: dict[str, object] = {"intermediate_size": 40, "num_key_value_heads": 2}
+NEOX: dict[str, object] = {"intermediate_size": 32, "hidden_dropout": 0.0, "attention_dropout": 0.0}
+GEMMA: dict[str, object] = {  # heads wider than the stream; caps and a window that matter
+    **GROUPED,
+    "head_dim": 8,
+    "query_pre_attn_scalar": 8,
+    "sliding_window": 5,
+    "attn_logit_softcapping": 2.0,
+    "final_logit_softcapping": 3.0,
+}
+CONFIGURATIONS: dict[str, tuple[str, dict[str, object]]] = {
+    "neox": ("gpt_neox", NEOX | {"use_parallel_residual": True}),
+    "neox_sequential": ("gpt_neox", NEOX | {"use_parallel_residual": False}),
+    "llama": ("llama", GROUPED),
+    "gpt2": ("gpt2", {"n_inner": 40}),
+    "mistral": ("mistral", GROUPED | {"sliding_window": 5}),
+    "qwen3": ("qwen3", GROUPED | {"head_dim": 8}),
+    "gemma2": ("gemma2", GEMMA),
+    "glm4": ("glm4", GROUPED | {"head_dim": 4}),
+    "starcoder2": ("starcoder2", GROUPED),
+    "olmo2": ("olmo2", GROUPED),
+    "phi": ("phi", {"intermediate_size": 40}),
+}
+
+
+def random_model(
+    family: str, seed: int = 0, options: Mapping[str, object] | None = None
+) -> PreTrainedModel:
+    """A model made from its configuration, of a family of CONFIGURATIONS or of transformers."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    common = {
-        "vocab_size": 96,
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 64,
-        "initializer_range": 0.3,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "attn_implementation": "sdpa",
-    }
-    if family == "llama":
-        llama = LlamaConfig(**common, intermediate_size=40, num_key_value_heads=2)
-        return wrap(LlamaForCausalLM(llama), make_tokenizer(bos=True))
-    neox = GPTNeoXConfig(
-        **common,
-        intermediate_size=32,
-        use_parallel_residual=family == "neox",
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-    )
-    model = GPTNeoXForCausalLM(neox)
+    model_type, usual = CONFIGURATIONS.get(family, (family, {}))
+    config = AutoConfig.for_model(model_type, **{**COMMON, **usual, **(options or {})})
+    model = AutoModelForCausalLM.from_config(config)
     for name, weight in model.named_parameters():
         if name.endswith("bias"):  # zero by default; make biases matter
             torch.nn.init.normal_(weight, std=0.1)
-    return wrap(model, make_tokenizer(bos=False))
+        elif "norm" in name or ".ln_" in name:
+            torch.nn.init.normal_(weight, mean=weight.mean().item(), std=0.1)
+    return model
 
 
 TINY_STUDY = """
@@ -288,6 +318,6 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def stories(shared: Path) -> LanguageModel:
     """A real model: stories260K, 5 layers, Llama family."""
-    from dagster_project.interp.model import load_model
+    from dagster_project.interp.loading import load_model
 
     return load_model(shared / "models" / "stories260k")

@@ -122,7 +122,7 @@ def weights(lake: Lake, version: str) -> Path:
 
 def sites_of(study: Study, n_layers: int) -> list[str]:
     """The study's sites in forward order. Raises StudyError for one the model does not have."""
-    from dagster_project.interp.sites import site_names
+    from dagster_project.interp.site_names import site_names
 
     present, spec = site_names(n_layers), study.dictionaries
     nested = "train.nested_coefficients"

@@ -36,7 +36,7 @@ CHECKPOINT = "dictionaries.checkpoint.safetensors"
 
 def compute(run: StageRun) -> StageResult:
     from dagster_project.embedded import recipe
-    from dagster_project.interp.sites import site_names
+    from dagster_project.interp.site_names import site_names
 
     place = of_version(run.lake, run.version, "dictionaries")
     curve = [] if place.is_dir() else _make(run)
@@ -57,7 +57,7 @@ def _make(run: StageRun) -> list[Progress]:
     from dagster_project import resources
     from dagster_project.embedded import recipe
     from dagster_project.interp.dictionary_files import load_sites, save
-    from dagster_project.interp.model import load_model
+    from dagster_project.interp.loading import load_model
 
     spec, place = recipe_of(run.study), made(run.lake, run.study.name, "model")
     model = load_model(place, device=resources.device(run.study))

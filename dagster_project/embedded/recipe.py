@@ -183,7 +183,7 @@ def train_dictionaries(
     """A dictionary for each site, of documents as they come in their corpus."""
     from dagster_project.interp.activation_rounds import round_tokens, rounds
     from dagster_project.interp.dictionary_training import train
-    from dagster_project.interp.sites import site_names
+    from dagster_project.interp.site_names import site_names
 
     sites = site_names(model.n_layers)
     tokens = round_tokens(len(sites), model.d_model, spec.train.batch, spec.train.tokens)

@@ -49,8 +49,9 @@ def budget(model: LanguageModel, n_sites: int, most_tokens: int, share: float) -
 
 def estimate(model: LanguageModel, n_sites: int, tokens: int) -> int:
     """Bytes that a batch of tokens takes besides the model and its dictionaries."""
-    config = model.hf.config
-    by_layer = STREAMS * model.d_model + HIDDEN * config.intermediate_size
+    config = model.hf.config.get_text_config()
+    hidden = getattr(config, "intermediate_size", None) or 4 * model.d_model  # GPT-2 says None
+    by_layer = STREAMS * model.d_model + HIDDEN * hidden
     numbers = tokens * (model.n_layers * by_layer + SITE_STREAMS * n_sites * model.d_model)
     itemsize = model.hf.dtype.itemsize
     widened = 0 if itemsize >= 4 else 4 * model.n_vocab * model.d_model

@@ -29,12 +29,14 @@ from dagster_project.interp.edges import (
     at_metric,
     pull_back,
     terms,
+    through_projection,
     upstream,
     weights,
 )
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import activations, site_names
+from dagster_project.interp.site_names import in_forward_order, parse_site, site_names
+from dagster_project.interp.sites import activations
 from dagster_project.interp.states import BLOCK, ERROR, SiteState, States
 
 
@@ -105,7 +107,8 @@ def scene(
 ) -> Scene:
     """Clean and patched states beside the mean gradients [example, position, d_model] by site."""
     sites = list(dictionaries)
-    clean = _states(model, examples.clean.ids, site_names(model.n_layers), batch_tokens)
+    every = in_forward_order([*site_names(model.n_layers), *sites])
+    clean = _states(model, examples.clean.ids, every, batch_tokens)
     patch: States = {}
     if examples.patch is not None:
         patch = _states(model, examples.patch.ids, sites, batch_tokens)
@@ -126,7 +129,10 @@ def circuit_edges(scene: Scene, nodes: pl.DataFrame, rules: Rules) -> Iterator[p
     chosen = {site: site_nodes(nodes, site, scene) for site in scene.dictionaries}
     order = [*(site for site, found in chosen.items() if len(found.feature)), METRIC]
     model, n_examples = scene.model, len(scene.counted)
-    above = {site: upstream(site, model.n_layers, parallel=model.parallel) for site in order}
+    above = {
+        site: upstream(site, scene.dictionaries, model.n_layers, parallel=model.parallel)
+        for site in order
+    }
     last = {up: place for place, site in enumerate(order) for up in above[site]}
     resamples = resampling_weights(n_examples, rules.resamples, rules.seed, scene.counted.device)
     held: dict[str, Kept] = {}
@@ -135,7 +141,7 @@ def circuit_edges(scene: Scene, nodes: pl.DataFrame, rules: Rules) -> Iterator[p
         if site != METRIC:
             held[site] = kept_at(scene, site, chosen[site])
         for down, rows in _targets(scene, held.get(site), sources):
-            totals = _totals(rows, sources, n_examples, len(down.feature))
+            totals = _totals(scene, rows, sources, len(down.feature))
             for up, values in zip(sources, totals, strict=True):
                 yield _frame(up, site, down, values, resamples, rules.edge_threshold)
         held = {up: kept for up, kept in held.items() if last.get(up, -1) > place}
@@ -191,6 +197,7 @@ def _rows(scene: Scene, kept: Kept, nodes: SiteNodes, n_columns: int) -> Rows:
         targets,
         scene.batch_tokens,
         n_columns,
+        scene.dictionaries,
         summed=nodes.pos is None,
     ):
         yield node[pulled.row], pulled
@@ -207,12 +214,16 @@ def targets_of(scene: Scene, kept: Kept, nodes: SiteNodes) -> tuple[Targets, Ten
     return targets.take(rows), node[rows]
 
 
-def _totals(rows: Rows, sources: Sequence[Kept], n_examples: int, n_nodes: int) -> list[Tensor]:
+def _totals(scene: Scene, rows: Rows, sources: Sequence[Kept], n_nodes: int) -> list[Tensor]:
     """Weights [example, downstream node × upstream node], summed over rows, for each source."""
+    n_examples = len(scene.counted)
     totals = [up.terms.error.new_zeros(n_examples * n_nodes, len(up.column)) for up in sources]
     for node, pulled in rows:
         for up, total in zip(sources, totals, strict=True):
-            total.index_add_(0, pulled.example * n_nodes + node, up.weights(pulled))
+            here = pulled
+            if parse_site(up.site).kind == "z":
+                here = through_projection(scene.model, up.site, scene.clean, pulled)
+            total.index_add_(0, pulled.example * n_nodes + node, up.weights(here))
     return [total.view(n_examples, -1) for total in totals]
 
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from dagster_project.interp.edges import METRIC
 from dagster_project.interp.prompt import PromptCircuit
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.site_names import site_names
 
 Node: TypeAlias = tuple[str, int | None, int]  # site, pos, feature
 

@@ -33,7 +33,7 @@ from dagster_project.interp.dictionary_checks import (
     write_json,
 )
 from dagster_project.interp.dictionary_learning_files import load_dictionary_learning
-from dagster_project.interp.sites import parse_site
+from dagster_project.interp.site_names import parse_site
 from dagster_project.studies.rules import is_path
 
 WEIGHTS, CONFIG = "dictionary.safetensors", "config.json"

@@ -32,12 +32,8 @@ from dagster_project.interp.replaced_losses import (
     own_loss,
 )
 from dagster_project.interp.sequences import Ids, batches, content
-from dagster_project.interp.sites import (
-    Batch,
-    activations,
-    final_hidden,
-    site_names,
-)
+from dagster_project.interp.site_names import in_forward_order, site_names
+from dagster_project.interp.sites import Batch, activations, final_hidden
 
 DEAD_TOKENS = 1_000_000
 REPLACED = ("dictionary", "mean", "zero")  # what may stand in x's place
@@ -117,7 +113,7 @@ def means(
 ) -> tuple[dict[str, Tensor], int]:
     """Mean activation [d_model], float64, at each site over the tokens, and their number."""
     device = model.device
-    total = {s: torch.zeros(model.d_model, dtype=torch.float64, device=device) for s in sites}
+    total = {s: torch.zeros(model.width(s), dtype=torch.float64, device=device) for s in sites}
     n_tokens = 0
     for batch in batches(documents, batch_tokens, device):
         chosen = content(batch, bos_id)
@@ -138,7 +134,8 @@ def _add_batch(
     """Add a batch to each site's tally; -> the model's own loss, summed, and of how many."""
     chosen = content(batch, bos_id)
     predicts = chosen[:, :-1] & batch.real[:, 1:]
-    clean = activations(model, batch.ids, site_names(model.n_layers))
+    sites = in_forward_order([*site_names(model.n_layers), *dictionaries])
+    clean = activations(model, batch.ids, sites)
     measured = Measured(batch, chosen, predicts, clean)
     for site, dictionary in dictionaries.items():
         x, tally = clean[site][chosen].to(dictionary.bias), tallies[site]

@@ -9,8 +9,9 @@ own token, with attention held constant; into `attn_i` through norm and attentio
 positions up to it: one forward and backward of that module alone, for the rows of a block. Pulling
 back is linear: where weights are summed over positions, an example's targets of one feature go
 through attention as one row. The stream and (in sequential models) `attn_i` enter the MLP as a
-sum, so one pull-back serves both. `y` is the metric: its cotangent is ḡ at the last stream, and the
-edge is the node's effect.
+sum, so one pull-back serves both, and `mid_i` too, where that is a site. From `z_i`, what reaches
+attention's output goes on through its projection (and the norm after it) at the same token. `y` is
+the metric: its cotangent is ḡ at the last stream, and the edge is the node's effect.
 
 A feature that is inactive in the clean run has no edge into it: drop such targets with `active`.
 A site is encoded once, for what its nodes are as either end (`terms`): in full where its error is
@@ -22,8 +23,8 @@ through or around them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterator
+from typing import Literal, NamedTuple
 
 import nnsight
 import torch
@@ -32,7 +33,8 @@ from torch import Tensor
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
 from dagster_project.interp.encoding import encode_some
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import parse_site, read
+from dagster_project.interp.site_names import parse_site
+from dagster_project.interp.sites import read, skip_attention
 from dagster_project.interp.states import (
     BLOCK,
     ERROR,
@@ -79,17 +81,31 @@ class Terms(NamedTuple):
     error_cotangent: Tensor  # ḡ − Σ_k (ḡ·W_dec,k) e'_k over active k, the same shape
 
 
-def upstream(site: str, n_layers: int, *, parallel: bool) -> list[str]:
-    """The sites with an edge into a site, in forward order."""
+def upstream(site: str, sites: Collection[str], n_layers: int, *, parallel: bool) -> list[str]:
+    """Those of `sites` with an edge into a site, in forward order."""
     if site == METRIC:
-        return [f"resid_{n_layers - 1}"]
-    kind, layer = parse_site(site, n_layers)
-    before = [f"resid_{layer - 1}" if layer > 0 else "embed"]
-    if kind == "resid":
-        return [*before, f"attn_{layer}", f"mlp_{layer}"]
-    if kind == "mlp" and not parallel:
-        return [*before, f"attn_{layer}"]
-    return [] if kind == "embed" else before
+        return [last] if (last := f"resid_{n_layers - 1}") in sites else []
+    kind, i = parse_site(site, n_layers)
+    before = f"resid_{i - 1}" if i > 0 else "embed"
+    attention = f"attn_{i}" if f"attn_{i}" in sites else f"z_{i}"
+    stream = [f"mid_{i}"] if f"mid_{i}" in sites else [before, attention]
+    found = {
+        "embed": [],
+        "z": [before],
+        "attn": [f"z_{i}" if f"z_{i}" in sites else before],
+        "mid": [before, attention],
+        "mlp": [before] if parallel else stream,
+        "resid": [*stream, f"mlp_{i}"],
+    }[kind]
+    return [up for up in found if up in sites]
+
+
+def passes(site: str, sites: Collection[str]) -> Literal["attention", "mlp", "stream"]:
+    """What lies between a site and those of `sites` just before it; stream: nothing but sums."""
+    kind, layer = parse_site(site)
+    if kind == "z" or (kind == "attn" and f"z_{layer}" not in sites):
+        return "attention"
+    return "mlp" if kind == "mlp" else "stream"
 
 
 def terms(
@@ -175,26 +191,29 @@ def pull_back(
     targets: Targets,
     batch_tokens: int,
     n_columns: int,
+    sites: Collection[str],
     *,
     summed: bool = False,
 ) -> Iterator[Pulled]:
     """Gradients of active targets at the stream that enters their site, in blocks of rows.
 
     clean: states at the stream before the site, and at `attn_i` for `mlp_i` of sequential models.
-    n_columns: of the widest source that they meet. summed: through attention, an example's targets
-    that differ in position alone are pulled back as one row, their sum, under the number of one.
+    n_columns: of the widest source that they meet. sites: those with a dictionary. summed: through
+    attention, an example's targets that differ in position alone are pulled back as one row, their
+    sum, under the number of one.
     """
-    n_places = here.on.shape[1] if site.startswith("attn") else 1
+    way = passes(site, sites)
+    n_places = here.on.shape[1] if way == "attention" else 1
     size = max(1, min(batch_tokens // n_places, BLOCK // (n_places * n_columns)))
-    for rows, share in _blocks(targets, size, summed=summed and site.startswith("attn")):
+    for rows, share in _blocks(targets, size, summed=summed and way == "attention"):
         block = targets.take(rows)
         cotangent = cotangents(here, block)
-        if site.startswith("attn"):
+        if way == "attention":
             first = share.diff(prepend=share.new_tensor([-1])) > 0
             gradient = _through_attention(model, site, clean, block, cotangent, share, first)
             pos = torch.arange(gradient.shape[1], device=rows.device).expand(len(gradient), -1)
             yield Pulled(rows[first], block.example[first], pos, gradient)
-        elif site.startswith("mlp"):
+        elif way == "mlp":
             gradient = _through_mlp(model, site, clean, block, cotangent)
             yield Pulled(rows, block.example, block.pos[:, None], gradient)
         else:
@@ -226,6 +245,18 @@ def at_metric(gradient: Tensor) -> Pulled:
     return Pulled(row, row, places, gradient)
 
 
+def through_projection(model: LanguageModel, site: str, clean: States, pulled: Pulled) -> Pulled:
+    """Targets that read what attention adds, pulled back to `z_i`: each is at a single place."""
+    layer, modules = parse_site(site).layer, model.modules
+    block = model.block(layer)
+    z = clean[site][pulled.example[:, None], pulled.pos].detach().requires_grad_(True)
+    added = block.get_submodule(f"{modules.attention}.{modules.projection}")(z)
+    if modules.attention_norm:
+        added = block.get_submodule(modules.attention_norm)(added)
+    (gradient,) = torch.autograd.grad(added, z, pulled.gradient.to(added))
+    return pulled._replace(gradient=gradient.to(pulled.gradient))
+
+
 def _through_mlp(
     model: LanguageModel, site: str, clean: States, targets: Targets, cotangent: Tensor
 ) -> Tensor:
@@ -253,7 +284,7 @@ def _through_attention(
     """
     n_places = int(targets.pos.max()) + 1
     stream = _before(clean, parse_site(site).layer)[targets.example[first], :n_places]
-    places = torch.zeros_like(stream, dtype=cotangent.dtype)
+    places = cotangent.new_zeros(*stream.shape[:2], cotangent.shape[-1])
     places[share, targets.pos] = cotangent
     return _local(model, site, stream, None, places)
 
@@ -282,7 +313,7 @@ def _local(
         for i in range(layer):
             model.layers[i].skip(stream)
         if attention is not None:
-            model.attention(layer).skip((attention, None))
+            skip_attention(model, layer, attention)
         output = nnsight.save(read(model, site))
         tracer.stop()
     (gradient,) = torch.autograd.grad(output, stream, cotangent.to(output))

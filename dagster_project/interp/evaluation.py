@@ -29,7 +29,8 @@ from torch import Tensor
 from dagster_project.interp.ablation import ENCODED, Rows, SiteValues, Task, Values
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
 from dagster_project.interp.encoding import encode_some
-from dagster_project.interp.sites import Batch, last_hidden, parse_site
+from dagster_project.interp.site_names import parse_site
+from dagster_project.interp.sites import Batch, last_hidden
 from dagster_project.studies.study import ErrorMode
 
 STACKED = 8

@@ -14,7 +14,8 @@ from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import Nodes
 from dagster_project.interp.rerun import rerun
-from dagster_project.interp.sites import gradients, site_names
+from dagster_project.interp.site_names import in_forward_order, site_names
+from dagster_project.interp.sites import gradients
 from dagster_project.interp.states import ERROR, Change, SiteState, changes, patch_states
 
 
@@ -27,7 +28,7 @@ def exact(
     bos_id: int | None = None,
 ) -> Nodes:
     """m(node patched) − m(clean) of each node of a site that changes, per example and position."""
-    sites = site_names(model.n_layers)
+    sites = in_forward_order([*site_names(model.n_layers), site])
     plain = gradients(model, examples.clean, examples.discovery_metric(), sites)
     clean, patches = (
         plain.activation[site].to(dictionary.bias),

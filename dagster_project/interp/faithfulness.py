@@ -32,7 +32,7 @@ from dagster_project.interp.node_selection import (
     ranked,
 )
 from dagster_project.interp.scores import score
-from dagster_project.interp.sites import parse_site
+from dagster_project.interp.site_names import parse_site
 from dagster_project.interp.states import ERROR
 from dagster_project.studies.study import ErrorMode, FaithfulnessSpec, Unit
 

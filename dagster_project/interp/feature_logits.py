@@ -24,6 +24,7 @@ from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.model import LanguageModel
 
 LOGITS = 1 << 24  # at a time
+LARGE = 2.0**10  # next to which what a norm adds to the variance is nothing
 SHOWN = 10  # tokens of each sign
 FEATURE_LOGITS = pl.Schema(
     {
@@ -63,7 +64,20 @@ def feature_logits(model: LanguageModel, dictionary: Dictionary) -> pl.DataFrame
 
 def through_norm(model: LanguageModel, directions: Tensor) -> Tensor:
     """Directions [n, d_model] of the stream as the unembedding meets them, but for 1/σ."""
-    norm = model.final_norm
-    if isinstance(norm, torch.nn.LayerNorm):
+    norm, gain = model.final_norm, _gain(model)
+    if _centres(norm, gain):
         directions = directions - directions.mean(-1, keepdim=True)
-    return directions * norm.get_parameter("weight").float()
+    return directions * gain.float()
+
+
+def _gain(model: LanguageModel) -> Tensor:
+    """γ [d_model], which families store each in their way: what the norm makes of ±1, less β."""
+    ends = torch.ones(model.d_model, dtype=model.hf.dtype, device=model.device)
+    ends[1::2] = -1
+    return (model.final_norm(LARGE * ends) - model.final_norm(0 * ends)) * ends
+
+
+def _centres(norm: torch.nn.Module, gain: Tensor) -> bool:
+    """Whether the norm takes the mean away, as a LayerNorm does."""
+    ones = torch.full_like(gain, LARGE)
+    return bool((norm(ones) - norm(0 * ones)).norm() < 0.5 * gain.norm())

@@ -39,8 +39,8 @@ def loss_gradients(model: LanguageModel, batch: Batch, sites: list[str]) -> tupl
         stream = model.layers[0].input
         stream.requires_grad_(True)
         found = {site: stream if site == "embed" else read(model, site) for site in sites}
-        hidden = nnsight.save(model.nn.lm_head.input)
-        model.nn.lm_head.skip(hidden[..., :1])
+        hidden = nnsight.save(model.head.input)
+        model.head.skip(hidden[..., :1])
         found = nnsight.save(found)
     gradients = torch.autograd.grad(hidden, list(found.values()), _at_last(model, batch, hidden))
     return {site: x.detach() for site, x in found.items()}, dict(zip(found, gradients, strict=True))

@@ -32,19 +32,33 @@ class Metric:
         hidden = _widened(hidden)
         if self.kind in ("log_prob", "logit_minus_mean"):
             logits = hidden @ _widened(model.unembedding).T
+            if model.unembedding_bias is not None:
+                logits = logits + _widened(model.unembedding_bias)
+            logits = model.capped(logits)
             chosen = logits.gather(-1, self.answer[:, None])[:, 0]
             over = logits.logsumexp(-1) if self.kind == "log_prob" else logits.mean(-1)
             return self.sign * (chosen - over)
-        rows = _widened(model.unembedding[self.answer])
-        if self.kind == "pair":
-            assert self.patch_answer is not None
-            rows = _widened(model.unembedding[self.patch_answer]) - rows
-        return self.sign * (hidden * rows).sum(-1)
+        if self.kind == "logit":
+            return self.sign * _logit(model, hidden, self.answer)
+        assert self.patch_answer is not None
+        if model.cap or model.unembedding_bias is not None:
+            patched = _logit(model, hidden, self.patch_answer)
+            return self.sign * (patched - _logit(model, hidden, self.answer))
+        ends = model.unembedding[self.patch_answer], model.unembedding[self.answer]
+        return self.sign * (hidden * (_widened(ends[0]) - _widened(ends[1]))).sum(-1)
 
     def repeat(self, times: int) -> Metric:
         """For a batch stacked `times` over."""
         patch = None if self.patch_answer is None else self.patch_answer.repeat(times)
         return replace(self, answer=self.answer.repeat(times), patch_answer=patch)
+
+
+def _logit(model: LanguageModel, hidden: Tensor, token: Tensor) -> Tensor:
+    """[batch] the logit of one token each."""
+    found = (hidden * _widened(model.unembedding[token])).sum(-1)
+    if model.unembedding_bias is not None:
+        found = found + _widened(model.unembedding_bias[token])
+    return model.capped(found)
 
 
 def _widened(x: Tensor) -> Tensor:

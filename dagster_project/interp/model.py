@@ -1,18 +1,18 @@
-"""Language models: a Hugging Face causal LM, frozen, wrapped by nnsight, and its module names.
-
-A family is one row of `FAMILIES`; a model of another family is refused by name. Attention is
-PyTorch's fused one: without a matrix over pairs of positions it is several times as fast on long
-documents, forward and backward, and differs from the eager one by rounding (1e-6 relative).
-"""
+"""Language models: a frozen Hugging Face causal LM, wrapped by nnsight, and where its parts are."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from dagster_project.interp.families import Modules
+from dagster_project.interp.site_names import parse_site
 
 if TYPE_CHECKING:
     from nnsight import NNsight
@@ -28,28 +28,15 @@ class ModelError(ValueError):
     """A model that cannot be loaded or is not supported; the text names it and says why."""
 
 
-class Family(NamedTuple):
-    """Where a family's modules are."""
-
-    layers: str  # path of the list of layers
-    attention: str  # name within a layer; returns (output, weights)
-    mlp: str  # name within a layer
-    norm: str  # path of the norm before the unembedding
-    parallel: str  # configuration flag: the MLP reads the stream without attention; "": never
-
-
-FAMILIES = {
-    "gpt_neox": Family(
-        layers="gpt_neox.layers",
-        attention="attention",
-        mlp="mlp",
-        norm="gpt_neox.final_layer_norm",
-        parallel="use_parallel_residual",
-    ),
-    "llama": Family(
-        layers="model.layers", attention="self_attn", mlp="mlp", norm="model.norm", parallel=""
-    ),
-}
+@contextmanager
+def within_reach(source: str | Path) -> Iterator[None]:
+    """The hub library's errors as ModelError."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        message = f"model {source}: neither a folder with a model nor within reach on the hub"
+        raise ModelError(f"{message} ({first})") from error
 
 
 @dataclass(frozen=True)
@@ -59,11 +46,14 @@ class LanguageModel:
     hf: PreTrainedModel
     nn: NNsight
     tokenizer: PreTrainedTokenizerBase
-    family: Family
+    modules: Modules
     parallel: bool  # attention and MLP of a layer read the same stream
     n_layers: int
     d_model: int
+    d_values: int  # width of z: heads × width of a head
     n_vocab: int
+    head_name: str  # path of the unembedding
+    cap: float  # logits are cap · tanh(logit / cap); 0: as they are
 
     @property
     def device(self) -> torch.device:
@@ -72,26 +62,45 @@ class LanguageModel:
     @property
     def layers(self) -> list[Envoy]:
         """The layers as nnsight sees them, for use inside a trace."""
+        return self._found(self.modules.layers)  # a ModuleList's Envoy, which indexes like a list
+
+    def _found(self, path: str) -> Envoy:
         found = self.nn
-        for name in self.family.layers.split("."):
+        for name in path.split("."):
             found = getattr(found, name)
-        return found  # a ModuleList's Envoy, which indexes like a list
+        return found
 
-    def attention(self, layer: int) -> Envoy:
-        return getattr(self.layers[layer], self.family.attention)
+    @property
+    def head(self) -> Envoy:
+        """The unembedding as nnsight sees it."""
+        return self._found(self.head_name)
 
-    def mlp(self, layer: int) -> Envoy:
-        return getattr(self.layers[layer], self.family.mlp)
+    def block(self, layer: int) -> torch.nn.Module:
+        """A layer's own module, for use outside a trace."""
+        return self.hf.get_submodule(f"{self.modules.layers}.{layer}")
+
+    def part(self, layer: int, name: str) -> Envoy:
+        """A module of a layer, by its name there."""
+        return getattr(self.layers[layer], name)
+
+    def width(self, site: str) -> int:
+        """Numbers in a site's activation."""
+        return self.d_values if parse_site(site).kind == "z" else self.d_model
 
     @property
     def final_norm(self) -> torch.nn.Module:
         """The norm before the unembedding: a LayerNorm, or an RMSNorm with a weight."""
-        return self.hf.get_submodule(self.family.norm)
+        return self.hf.get_submodule(self.modules.norm)
 
     @property
     def unembedding(self) -> Tensor:
         """W_U [vocabulary, d_model]."""
         return self.hf.get_output_embeddings().weight
+
+    @property
+    def unembedding_bias(self) -> Tensor | None:
+        """[vocabulary] what a logit has by itself, before it is capped."""
+        return self.hf.get_output_embeddings().bias
 
     def logits(
         self, hidden: Tensor, tokens: slice | Tensor = ALL, out: Tensor | None = None
@@ -102,8 +111,20 @@ class LanguageModel:
         """
         weights = self.unembedding[tokens]
         if weights.dtype.itemsize == 2:
-            return _widened(hidden, weights, out)
-        return torch.matmul(hidden, weights.T, out=out)
+            found = _widened(hidden, weights, out)
+        else:
+            found = torch.matmul(hidden, weights.T, out=out)
+        if self.unembedding_bias is not None:
+            found = found.add_(self.unembedding_bias[tokens])
+        return self.capped(found, in_place=True)
+
+    def capped(self, logits: Tensor, *, in_place: bool = False) -> Tensor:
+        """Logits as the model gives them out: soft-capped where it does that (Gemma 2)."""
+        if not self.cap:
+            return logits
+        if not in_place or (logits.requires_grad and torch.is_grad_enabled()):
+            return self.cap * torch.tanh(logits / self.cap)
+        return logits.div_(self.cap).tanh_().mul_(self.cap)
 
 
 def _widened(hidden: Tensor, weights: Tensor, out: Tensor | None) -> Tensor:
@@ -119,58 +140,3 @@ def _widened(hidden: Tensor, weights: Tensor, out: Tensor | None) -> Tensor:
     wide, size = hidden.float(), max(1, BLOCK // weights.shape[-1])
     product = torch.cat([wide @ part.float().T for part in weights.split(size)], -1)
     return product if out is None else out.copy_(product)
-
-
-def load_model(
-    source: str | Path,
-    revision: str = "",
-    dtype: torch.dtype = torch.float32,
-    device: str | torch.device = "cpu",
-) -> LanguageModel:
-    """The model and tokenizer in a local folder or on the hub. Raises ModelError."""
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        config = AutoConfig.from_pretrained(source, revision=revision or None)
-        family_of(config.model_type, source)
-        hf = AutoModelForCausalLM.from_pretrained(
-            source, revision=revision or None, dtype=dtype, attn_implementation="sdpa"
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or None)
-    except ModelError:
-        raise
-    except (OSError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        message = f"model {source}: neither a folder with a model nor within reach on the hub"
-        raise ModelError(f"{message} ({first})") from error
-    return wrap(hf.to(device), tokenizer)
-
-
-def wrap(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
-    """A loaded Hugging Face model as a LanguageModel. Raises ModelError for other families."""
-    from nnsight import NNsight
-
-    hf = hf.eval().requires_grad_(False)
-    if hf.device.type == "cuda":  # cuDNN plans its attention anew, 6 ms, for each shape of a batch
-        torch.backends.cuda.enable_cudnn_sdp(False)
-    family = family_of(hf.config.model_type, hf.config.name_or_path)
-    return LanguageModel(
-        hf=hf,
-        nn=NNsight(hf),
-        tokenizer=tokenizer,
-        family=family,
-        parallel=bool(family.parallel and getattr(hf.config, family.parallel)),
-        n_layers=hf.config.num_hidden_layers,
-        d_model=hf.config.hidden_size,
-        n_vocab=hf.config.vocab_size,
-    )
-
-
-def family_of(model_type: str, source: str | Path) -> Family:
-    """The family of a configuration's model_type. Raises ModelError."""
-    if model_type not in FAMILIES:
-        raise ModelError(
-            f'model {source}: family "{model_type}" is not supported; supported: '
-            + ", ".join(sorted(FAMILIES))
-        )
-    return FAMILIES[model_type]

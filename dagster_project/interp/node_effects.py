@@ -25,7 +25,8 @@ from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.rerun import Rerun, rerun
-from dagster_project.interp.sites import gradients, site_names
+from dagster_project.interp.site_names import in_forward_order, site_names
+from dagster_project.interp.sites import gradients
 from dagster_project.interp.states import (
     ERROR,
     Change,
@@ -73,11 +74,12 @@ def attribute(
     that does not count at position 0; None: every real token counts.
     """
     order = examples.clean.lengths.argsort(stable=True)
+    sites = in_forward_order([*site_names(model.n_layers), *dictionaries])
     stacked = spec.steps if spec.method == "ig" else 1
     for first, part in examples.take(order).portions(batch_tokens // stacked):
         numbers = order[first : first + len(part)]
         counted = part.counted(bos_id) & part.changed
-        plain = gradients(model, part.clean, part.discovery_metric(), site_names(model.n_layers))
+        plain = gradients(model, part.clean, part.discovery_metric(), sites)
         patches = patch_states(model, part, list(dictionaries))
         again = rerun(model, part, plain.activation, counted)
         rows = torch.arange(len(part), device=part.device)

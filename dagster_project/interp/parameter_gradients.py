@@ -50,10 +50,21 @@ class LayerGradient(NamedTuple):
 def layer_shapes(model: LanguageModel) -> dict[str, Shape]:
     """The linear layers of the model's blocks, by name, in the order in which they are computed."""
     return {
-        name: Shape(layer.out_features, layer.in_features + (layer.bias is not None))
+        name: shape
         for name, layer in model.hf.named_modules()
-        if isinstance(layer, nn.Linear) and name.startswith(f"{model.family.layers}.")
+        if name.startswith(f"{model.modules.layers}.") and (shape := _shape(layer))
     }
+
+
+def _shape(layer: nn.Module) -> Shape | None:
+    """Of a linear layer, in either of the forms that models have; None: it is something else."""
+    from transformers.pytorch_utils import Conv1D
+
+    if isinstance(layer, Conv1D):  # of GPT-2: a linear layer whose weight is transposed
+        return Shape(layer.nf, layer.nx + 1)
+    if isinstance(layer, nn.Linear):
+        return Shape(layer.out_features, layer.in_features + (layer.bias is not None))
+    return None
 
 
 def numbers_per_token(shapes: Mapping[str, Shape]) -> int:
@@ -72,9 +83,9 @@ def layer_gradients(model: LanguageModel, batch: Batch, answer: Tensor) -> dict[
         for name in shapes:
             layer = _module(model, name)
             found[name] = (layer.input, layer.output)
-        hidden = model.nn.lm_head.input
+        hidden = model.head.input
         last = at_last(hidden, batch.lengths)
-        model.nn.lm_head.skip(hidden[..., :1])
+        model.head.skip(hidden[..., :1])
         found, last = nnsight.save(found), nnsight.save(last)
     total = answer_loss(model.logits(last), answer).sum()
     deltas = torch.autograd.grad(total, [y for _, y in found.values()])

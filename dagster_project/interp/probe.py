@@ -95,7 +95,7 @@ class Reader:
 
     def pooled(self, texts: Sequence[Ids], edit: Edit | None = None) -> Tensor:
         """[text, d_model], of the model as it is or edited."""
-        found = torch.empty(len(texts), self.model.d_model)
+        found = torch.empty(len(texts), self.model.width(self.site))
         for rows, batch in self.batches(texts):
             if edit is None:
                 x = activations(self.model, batch.ids, [self.site])[self.site]

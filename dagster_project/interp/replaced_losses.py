@@ -1,9 +1,9 @@
 """Losses with something else in a site's place: the price of a reconstruction or an ablation.
 
 Losses are −log p of the next tokens, in nats, summed. Where one vector replaces the whole stream
-(at `embed` and `resid_i`), what follows depends on the position alone, and one sequence stands for
-a batch. Cost: a forward from the site on, and the logits of every prediction, of which a few
-numbers exist at a time.
+(at `embed`, `mid_i` and `resid_i`), what follows depends on the position alone, and one sequence
+stands for a batch. Cost: a forward from the site on, and the logits of every prediction, of which a
+few numbers exist at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.predictions import predictions_at_a_time, score
-from dagster_project.interp.sites import Batch, hidden_from, parse_site
+from dagster_project.interp.site_names import parse_site
+from dagster_project.interp.sites import Batch, hidden_from
 
 
 class Measured(NamedTuple):
@@ -38,7 +39,7 @@ def own_loss(model: LanguageModel, measured: Measured) -> float:
 def loss_with(model: LanguageModel, measured: Measured, site: str, value: Tensor) -> float:
     """Summed loss with value [token, d_model], or one vector [d_model], at the chosen tokens."""
     kind, layer = parse_site(site)
-    if value.ndim < 2 and kind in ("embed", "resid"):
+    if value.ndim < 2 and kind in ("embed", "mid", "resid"):
         return _loss_of_constant(model, measured, site, value)
     ids, clean = measured.batch.ids, measured.clean
     edited = clean[site].clone()

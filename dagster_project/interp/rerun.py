@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dagster_project.interp.examples import Examples
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import Batch, at_last, metric_from, parse_site
+from dagster_project.interp.site_names import parse_site
+from dagster_project.interp.sites import Batch, at_last, metric_from
 from dagster_project.interp.states import States
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Rerun:
         else:
             stream = value.detach() if kind == "resid" else self._clean(f"resid_{layer - 1}", rows)
         states = {f"resid_{i}": stream for i in range(layer)}
+        if layer == 0:
+            states["embed"] = self._clean("embed", rows)
         if kind == "mlp":
             states[f"attn_{layer}"] = self._clean(f"attn_{layer}", rows)
         return states
@@ -84,7 +87,8 @@ def rerun(model: LanguageModel, examples: Examples, clean: States, counted: Tens
     changing = counted.any(0).nonzero()[:, 0]
     first = int(changing[0]) if len(changing) else 0
     first = min(first, int(examples.clean.lengths.min()) - 1)  # something is left of each
-    if first < 1:
+    window = getattr(model.hf.config.get_text_config(), "sliding_window", None)
+    if first < 1 or (window and examples.clean.ids.shape[1] > window):  # a cache would be cut
         return Rerun(model, examples, clean, 0, [])
     with torch.no_grad():
         prefix = model.hf.base_model(examples.clean.ids[:, :first], use_cache=True)

@@ -31,7 +31,7 @@ from dagster_project.interp.neurons import neurons
 from dagster_project.interp.node_selection import Circuit, random_circuits
 from dagster_project.interp.probe import Probe, Reader, fit
 from dagster_project.interp.sequences import Ids
-from dagster_project.interp.sites import parse_site
+from dagster_project.interp.site_names import parse_site
 
 Row: TypeAlias = dict[str, str | int | float | bool | None]
 
@@ -134,8 +134,8 @@ def up_to(site: str, dictionaries: Dictionaries, *, parallel: bool = False) -> D
     if site not in names:
         raise ValueError(f'probe site "{site}": expected one with a dictionary, of {names}')
     kind, layer = parse_site(site)
-    beside = f"attn_{layer}" if parallel and kind == "mlp" else ""
-    return {s: dictionaries[s] for s in names[: names.index(site) + 1] if s != beside}
+    beside = (f"z_{layer}", f"attn_{layer}") if parallel and kind == "mlp" else ()
+    return {s: dictionaries[s] for s in names[: names.index(site) + 1] if s not in beside}
 
 
 def rated(

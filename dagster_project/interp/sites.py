@@ -1,9 +1,8 @@
 """Sites: where the stream and its contributions are read, replaced and differentiated.
 
-`embed` is the stream that enters layer 0; `attn_i` and `mlp_i` are what attention and MLP of
-layer i add to it; `resid_i` is the stream after layer i. Batches are right-padded: under a causal
-mask padding never reaches a real token, so no attention mask is needed. Every function here is
-one trace: a forward, and at most one backward.
+What a site is says `site_names`; where its module is, the model's family. Batches are
+right-padded: under a causal mask padding never reaches a real token, so no attention mask is
+needed. Every function here is one trace: a forward, and at most one backward.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from dagster_project.interp.metrics import Metric
 from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.site_names import parse_site
 
 if TYPE_CHECKING:
     from transformers import Cache
@@ -36,32 +36,6 @@ class Batch(NamedTuple):
         return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
 
 
-class Site(NamedTuple):
-    """A parsed site name."""
-
-    kind: str  # embed, attn, mlp or resid
-    layer: int  # −1 for embed
-
-
-def site_names(n_layers: int) -> list[str]:
-    """All sites in forward order."""
-    layers = [f"{kind}_{i}" for i in range(n_layers) for kind in ("attn", "mlp", "resid")]
-    return ["embed", *layers]
-
-
-def parse_site(name: str, n_layers: int | None = None) -> Site:
-    """Kind and layer of a site name. Raises ValueError that names it."""
-    if name == "embed":
-        return Site("embed", -1)
-    kind, _, layer = name.partition("_")
-    known = kind in ("attn", "mlp", "resid") and layer.isdecimal()
-    if not known or (n_layers is not None and int(layer) >= n_layers):
-        layers = "" if n_layers is None else f" with i < {n_layers}"
-        expected = f"embed, attn_i, mlp_i or resid_i{layers}"
-        raise ValueError(f'site "{name}": expected {expected}')
-    return Site(kind, int(layer))
-
-
 def batch_of(sequences: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Batch:
     """Token sequences, right-padded with 0 into one batch."""
     lengths = torch.tensor([len(s) for s in sequences], device=device)
@@ -72,27 +46,55 @@ def batch_of(sequences: Sequence[Sequence[int]], device: torch.device | str = "c
 
 
 def read(model: LanguageModel, site: str) -> Tensor:
-    """Inside a trace: the site's activation [batch, position, d_model]."""
-    kind, layer = parse_site(site)
+    """Inside a trace: the site's activation [batch, position, its width]."""
+    (kind, layer), modules = parse_site(site), model.modules
     if kind == "embed":
         return model.layers[0].input
+    if kind == "z":
+        return getattr(model.part(layer, modules.attention), modules.projection).input
     if kind == "attn":
-        return model.attention(layer).output[0]
-    return model.mlp(layer).output if kind == "mlp" else model.layers[layer].output
+        if modules.attention_norm:
+            return model.part(layer, modules.attention_norm).output
+        return model.part(layer, modules.attention).output[0]
+    if kind == "mid":
+        return model.part(layer, modules.mid).input
+    if kind == "mlp":
+        return model.part(layer, modules.mlp_norm or modules.mlp).output
+    return model.layers[layer].output
 
 
 def write(model: LanguageModel, site: str, value: Tensor) -> None:
     """Inside a trace: replace the site's activation."""
-    kind, layer = parse_site(site)
+    (kind, layer), modules = parse_site(site), model.modules
     if kind == "embed":
         model.layers[0].input = value
+    elif kind == "z":
+        getattr(model.part(layer, modules.attention), modules.projection).input = value
+    elif kind == "attn" and modules.attention_norm:
+        model.part(layer, modules.attention_norm).output = value
     elif kind == "attn":
-        attention = model.attention(layer)
+        attention = model.part(layer, modules.attention)
         attention.output = (value, *attention.output[1:])
+    elif kind == "mid":  # in place: what reads it next and what goes around that are one tensor
+        model.part(layer, modules.mid).input[:] = value
     elif kind == "mlp":
-        model.mlp(layer).output = value
+        model.part(layer, modules.mlp_norm or modules.mlp).output = value
     else:
         model.layers[layer].output = value
+
+
+def skip_attention(model: LanguageModel, layer: int, value: Tensor) -> None:
+    """Inside a trace: attention adds this value, and is not computed."""
+    model.part(layer, model.modules.attention).skip((value, None))
+    if model.modules.attention_norm:
+        model.part(layer, model.modules.attention_norm).skip(value)
+
+
+def skip_mlp(model: LanguageModel, layer: int, value: Tensor) -> None:
+    """Inside a trace: the MLP adds this value, and is not computed."""
+    model.part(layer, model.modules.mlp).skip(value)
+    if model.modules.mlp_norm:
+        model.part(layer, model.modules.mlp_norm).skip(value)
 
 
 def activations(model: LanguageModel, ids: Tensor, sites: Sequence[str]) -> dict[str, Tensor]:
@@ -127,8 +129,8 @@ def final_hidden(
         for site in sites:
             assert edit is not None
             write(model, site, edit(site, read(model, site)))
-        hidden = nnsight.save(model.nn.lm_head.input)
-        model.nn.lm_head.skip(hidden[..., :1])
+        hidden = nnsight.save(model.head.input)
+        model.head.skip(hidden[..., :1])
     return hidden
 
 
@@ -153,16 +155,16 @@ def last_hidden(
         _mlp_at_last(model, batch.lengths)
         write(model, mlp, edited(mlp, read(model, mlp)))
         stream = edited(resid, at_last(read(model, resid), batch.lengths)[:, None])
-        write(model, resid, stream)
-        hidden = nnsight.save(model.nn.lm_head.input[:, 0])
-        model.nn.lm_head.skip(stream[..., :1])
+        write(model, resid, stream.expand(-1, batch.ids.shape[1], -1))  # GPT-2 wants this shape
+        hidden = nnsight.save(model.head.input[:, 0])
+        model.head.skip(stream[..., :1])
     return hidden
 
 
 def _mlp_at_last(model: LanguageModel, lengths: Tensor) -> None:
     """Inside a trace: the last layer's MLP sees each sequence's last real token alone. What it adds
     there is added at all positions, which makes sense at that one only."""
-    mlp = model.mlp(model.n_layers - 1)
+    mlp = model.part(model.n_layers - 1, model.modules.mlp)
     mlp.input = at_last(mlp.input, lengths)[:, None]
 
 
@@ -182,9 +184,9 @@ def gradients(
         stream = model.layers[0].input
         stream.requires_grad_(True)
         found = {site: stream if site == "embed" else read(model, site) for site in sites}
-        hidden = model.nn.lm_head.input
+        hidden = model.head.input
         value = nnsight.save(metric(model, at_last(hidden, batch.lengths)))
-        model.nn.lm_head.skip(hidden[..., :1])
+        model.head.skip(hidden[..., :1])
         found = nnsight.save(found)
     return _differentiated(value, found)
 
@@ -222,7 +224,7 @@ def metric_from(
 ) -> Tensor:
     """The metric [batch] when `site` holds `value`; layers below are not recomputed.
 
-    value: [batch, position, d_model], may require a gradient. clean: the clean activations of
+    value: [batch, position, its width], may require a gradient. clean: the clean activations of
     the same batch at the sites just below: `resid_{i-1}` or `embed`, and `attn_i` for `mlp_i`.
     past: keys and values of tokens before the batch's, which is added to.
     """
@@ -230,9 +232,9 @@ def metric_from(
         _start_at(model, site, value, clean)
         if parse_site(site).layer < model.n_layers - 1:
             _mlp_at_last(model, batch.lengths)
-        hidden = model.nn.lm_head.input
+        hidden = model.head.input
         result = nnsight.save(metric(model, at_last(hidden, batch.lengths)))
-        model.nn.lm_head.skip(hidden[..., :1])
+        model.head.skip(hidden[..., :1])
     return result
 
 
@@ -245,25 +247,31 @@ def hidden_from(
     """
     with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False):
         _start_at(model, site, value, clean)
-        hidden = nnsight.save(model.nn.lm_head.input)
-        model.nn.lm_head.skip(hidden[..., :1])
+        hidden = nnsight.save(model.head.input)
+        model.head.skip(hidden[..., :1])
     return hidden
 
 
 def _start_at(model: LanguageModel, site: str, value: Tensor, clean: Mapping[str, Tensor]) -> None:
-    """Inside a trace: put `value` at the site, and clean activations in place of what is below."""
+    """Inside a trace: put `value` at the site, and clean activations in place of what is below.
+
+    At `z_i` attention is computed once more up to it, which costs less than a way around would.
+    """
     kind, layer = parse_site(site)
-    below = layer if kind in ("attn", "mlp") else layer + 1  # layers replaced as a whole
-    if kind == "embed":
-        model.layers[0].input = value
-    for i in range(below):
-        stream = value if kind == "resid" and i == layer else clean[f"resid_{i}"]
-        model.layers[i].skip(stream)
-    if kind == "attn":
-        model.attention(layer).skip((value, None))
+    if layer < 1 and kind != "resid":
+        model.layers[0].input = value if kind == "embed" else clean["embed"]
+    for i in range(layer + 1 if kind == "resid" else layer):  # layers replaced as a whole
+        model.layers[i].skip(value if i == layer else clean[f"resid_{i}"])
+    if kind == "z":
+        write(model, site, value.contiguous())  # as GPT-2's projection wants it
+    elif kind == "attn":
+        skip_attention(model, layer, value)
+    elif kind == "mid":
+        below = clean[f"resid_{layer - 1}" if layer > 0 else "embed"]
+        skip_attention(model, layer, value - below)
     elif kind == "mlp":
-        model.attention(layer).skip((clean[f"attn_{layer}"], None))
-        model.mlp(layer).skip(value)
+        skip_attention(model, layer, clean[f"attn_{layer}"])
+        skip_mlp(model, layer, value)
 
 
 def at_last(hidden: Tensor, lengths: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from dagster_project.interp import clusterings as library
 from dagster_project.interp.context_features import EFFECT
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.site_names import site_names
 from dagster_project.lake.schemas import TABLES
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import Provenance

@@ -17,7 +17,7 @@ from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
 from dagster_project.interp.feature_tokens import feature_tokens
 from dagster_project.interp.features import SiteFeatures
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.site_names import site_names
 from dagster_project.lake.catalog import connect, fetch
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import Provenance

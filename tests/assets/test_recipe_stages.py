@@ -19,8 +19,8 @@ from dagster_project.assets.flow import GROUPS, RECIPE, USUAL, stages_of
 from dagster_project.assets.recipe_folder import made
 from dagster_project.display import Display
 from dagster_project.interp.dictionary_files import load_sites
-from dagster_project.interp.model import load_model
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.loading import load_model
+from dagster_project.interp.site_names import site_names
 from dagster_project.provenance import Provenance
 from dagster_project.recipe import publish, seeded
 from dagster_project.run import Part, Runner, runner

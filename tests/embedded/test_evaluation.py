@@ -15,8 +15,8 @@ from dagster_project.embedded.evaluation import accuracy, held_out, losses
 from dagster_project.embedded.network import Shape, new_model
 from dagster_project.embedded.tasks import Example
 from dagster_project.embedded.tokenizer import for_transformers
+from dagster_project.interp.loading import wrap
 from dagster_project.interp.losses import losses as lake_losses
-from dagster_project.interp.model import wrap
 from dagster_project.interp.tokens import tokens
 
 DOCUMENTS, SEED = 150, 9

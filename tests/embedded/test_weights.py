@@ -18,8 +18,8 @@ from dagster_project.embedded.evaluation import accuracy, held_out, losses
 from dagster_project.interp import dictionary_quality
 from dagster_project.interp.dictionary_files import load_sites
 from dagster_project.interp.dictionary_quality import quality
-from dagster_project.interp.model import load_model
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.loading import load_model
+from dagster_project.interp.site_names import site_names
 from dagster_project.resources import WEIGHTS
 from dagster_project.studies.registry import load_studies
 

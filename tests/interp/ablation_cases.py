@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +15,11 @@ from torch import Tensor, nn
 
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.examples import Examples
+from dagster_project.interp.families import Modules
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import batch_of, parse_site, site_names
+from dagster_project.interp.site_names import site_names
+from dagster_project.interp.sites import batch_of
+from tests.interp.hooked import edited
 from tests.interp.spliced import converted
 
 N_FEATURES = 24
@@ -57,22 +59,19 @@ class SlowModel:
     """A float64 copy of a model and its dictionaries, run by hooks."""
 
     hf: nn.Module
-    layers: Sequence[nn.Module]
-    names: tuple[str, str]  # of attention and MLP in a layer
+    modules: Modules
     dictionaries: Mapping[str, SparseDictionary]
 
     @classmethod
     def of(cls, model: LanguageModel, dictionaries: Mapping[str, Dictionary]) -> SlowModel:
         hf = copy.deepcopy(model.hf).double()
-        layers = hf.get_submodule(model.family.layers)
         exact = {s: converted(d) for s, d in dictionaries.items()}
-        return cls(hf, list(layers), (model.family.attention, model.family.mlp), exact)
+        return cls(hf, model.modules, exact)
 
     def logits(self, ids: Sequence[int], edit: Edit) -> Tensor:
         """Logits [vocabulary] after a prompt, its sites edited in forward order."""
-        with torch.no_grad(), ExitStack() as hooks:
-            for site in self.dictionaries:
-                hooks.enter_context(_removing(self._hook(site, edit)))
+        edits = {s: lambda x, s=s: edit(s, x[0])[None] for s in self.dictionaries}
+        with torch.no_grad(), edited(self.hf, self.modules, edits):
             return self.hf(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
 
     def states(self, ids: Sequence[int]) -> dict[str, Tensor]:
@@ -85,30 +84,3 @@ class SlowModel:
 
         self.logits(ids, note)
         return found
-
-    def _hook(self, site: str, edit: Edit) -> torch.utils.hooks.RemovableHandle:
-        kind, number = parse_site(site)
-
-        def before(
-            _: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]
-        ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-            if args:
-                return (edit(site, args[0][0])[None], *args[1:]), kwargs
-            return args, {**kwargs, "hidden_states": edit(site, kwargs["hidden_states"][0])[None]}
-
-        def after(_: nn.Module, __: object, output: Tensor | tuple[Tensor, ...]) -> object:
-            if isinstance(output, tuple):
-                return (edit(site, output[0][0])[None], *output[1:])
-            return edit(site, output[0])[None]
-
-        if kind == "embed":
-            return self.layers[0].register_forward_pre_hook(before, with_kwargs=True)
-        layer = self.layers[number]
-        part = {"attn": self.names[0], "mlp": self.names[1]}.get(kind)
-        return (getattr(layer, part) if part else layer).register_forward_hook(after)
-
-
-def _removing(handle: torch.utils.hooks.RemovableHandle) -> ExitStack:
-    stack = ExitStack()
-    stack.callback(handle.remove)
-    return stack

@@ -12,7 +12,7 @@ from torch import Tensor
 from dagster_project.interp.context_features import Window
 from dagster_project.interp.model import LanguageModel
 
-LEFT_OUT = ("norm", "embed", "lm_head")
+LEFT_OUT = ("norm", "ln_", "embed", "wte", "wpe", "lm_head")
 """Parts of names of parameters that take no part."""
 
 

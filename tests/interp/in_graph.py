@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from dagster_project.interp.context_features import Window
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary, SparseDictionary
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import parse_site
+from tests.interp.hooked import edited
 
 Key: TypeAlias = tuple[int, int | None, str, int]  # context_id, pos, site, feature
 Values: TypeAlias = tuple[float, float | None, float]  # activation, gradient, effect
@@ -32,28 +31,6 @@ def in_float64(dictionary: Dictionary) -> Dictionary:
         W_dec=d.W_dec.double(),
         b_dec=d.b_dec.double(),
     )
-
-
-@contextmanager
-def replaced(model: LanguageModel, site: str, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """A site's activation edited by plain torch hooks."""
-    kind, layer = parse_site(site)
-    owner = model.hf
-    for name in model.family.layers.split("."):
-        owner = getattr(owner, name)
-    block = owner[max(layer, 0)]
-    if kind == "embed":
-        handle = block.register_forward_pre_hook(lambda _, args: (edit(args[0]), *args[1:]))
-    elif kind == "attn":
-        part = getattr(block, model.family.attention)
-        handle = part.register_forward_hook(lambda _, __, out: (edit(out[0]), *out[1:]))
-    else:
-        part = block if kind == "resid" else getattr(block, model.family.mlp)
-        handle = part.register_forward_hook(lambda _, __, out: edit(out))
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def readings(logits: Tensor, answer: int) -> dict[str, Tensor]:
@@ -90,7 +67,7 @@ def _naive_site(
         leaves[1].requires_grad_()
         return dictionary.decode(leaves[0]) + leaves[1]
 
-    with replaced(model, site, edit):
+    with edited(model.hf, model.modules, {site: edit}):
         logits = model.hf(torch.tensor([window.ids]), use_cache=False).logits[0, -1]
     df, de = torch.autograd.grad(readings(logits, window.answer_id)[metric], leaves)
     f, error = leaves[0].detach(), leaves[1].detach()

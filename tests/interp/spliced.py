@@ -6,8 +6,7 @@ Plain forward hooks on a float64 copy of a model. Slow, dense and direct, from t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,8 +16,10 @@ from torch import Tensor
 
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.examples import Examples, examples_from
-from dagster_project.interp.model import LanguageModel, wrap
-from dagster_project.interp.sites import parse_site, site_names
+from dagster_project.interp.loading import wrap
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.site_names import USUAL, in_forward_order, parse_site, site_names
+from tests.interp.hooked import edited
 
 torch.set_num_threads(1)  # the tensors are tiny
 
@@ -72,8 +73,10 @@ def in_float64(model: LanguageModel) -> LanguageModel:
     for module in list(hf.modules()):
         for name, child in module.named_children():
             if type(child).__name__.endswith("RMSNorm"):
-                norm = torch.nn.RMSNorm(model.d_model, child.variance_epsilon, dtype=torch.float64)
-                norm.weight.data = child.weight.data
+                eps = getattr(child, "variance_epsilon", None) or child.eps
+                norm = torch.nn.RMSNorm(child.weight.shape, eps, dtype=torch.float64)
+                one = 1 if "Gemma" in type(child).__name__ else 0  # which stores γ − 1
+                norm.weight.data = one + child.weight.data
                 setattr(module, name, norm)
     return wrap(hf, model.tokenizer)
 
@@ -124,12 +127,14 @@ DEAD = 1
 """The feature of each random dictionary that is never active."""
 
 
-def random_dictionaries(model: LanguageModel, seed: int = 0) -> dict[str, Dictionary]:
-    """All sites: three kinds, unequal widths, a dead feature in each."""
+def random_dictionaries(
+    model: LanguageModel, seed: int = 0, kinds: Sequence[str] = USUAL
+) -> dict[str, Dictionary]:
+    """All sites of some kinds: three kinds, unequal widths, a dead feature in each."""
     found: dict[str, Dictionary] = {}
-    for i, site in enumerate(site_names(model.n_layers)):
+    for i, site in enumerate(site_names(model.n_layers, kinds)):
         kind, width = SHAPES[i % len(SHAPES)]
-        dictionary = random_dictionary(kind, model.d_model, width, seed=10 * seed + i)
+        dictionary = random_dictionary(kind, model.width(site), width, seed=10 * seed + i)
         dictionary.b_enc[DEAD] = -1e3
         found[site] = dictionary
     return found
@@ -155,43 +160,9 @@ def put(value: Tensor) -> Edit:
     return lambda _: value
 
 
-@contextmanager
-def hooks(model: LanguageModel, edits: Mapping[str, Edit]) -> Iterator[None]:
-    """Sites replaced by functions of their activation."""
-    layers: torch.nn.Module = model.hf
-    for name in model.family.layers.split("."):
-        layers = getattr(layers, name)
-    modules = list(layers.children())
-
-    def before(_: object, args: tuple[Tensor, ...], edit: Edit) -> tuple[Tensor, ...]:
-        return (edit(args[0]), *args[1:])
-
-    def after(_: object, __: object, output: object, edit: Edit) -> object:
-        if isinstance(output, tuple):
-            return (edit(output[0]), *output[1:])
-        assert isinstance(output, Tensor)
-        return edit(output)
-
-    handles = []
-    for site, edit in edits.items():
-        kind, layer = parse_site(site)
-        if kind == "embed":
-            hook = modules[0].register_forward_pre_hook
-            handles.append(hook(lambda m, a, e=edit: before(m, a, e)))
-            continue
-        names = {"attn": model.family.attention, "mlp": model.family.mlp}
-        module = getattr(modules[layer], names[kind]) if kind in names else modules[layer]
-        handles.append(module.register_forward_hook(lambda m, a, o, e=edit: after(m, a, o, e)))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def metric(model: LanguageModel, examples: Examples, edits: Mapping[str, Edit]) -> Tensor:
     """m per example, from the definitions, on logits."""
-    with hooks(model, edits):
+    with edited(model.hf, model.modules, edits):
         logits = model.hf(input_ids=examples.clean.ids, use_cache=False).logits
     rows = torch.arange(len(examples))
     last = logits[rows, examples.clean.lengths - 1]
@@ -213,7 +184,7 @@ def states(model: LanguageModel, ids: Tensor, sites: list[str]) -> dict[str, Ten
 
         return edit
 
-    with hooks(model, {site: keep(site) for site in sites}), torch.no_grad():
+    with edited(model.hf, model.modules, {s: keep(s) for s in sites}), torch.no_grad():
         model.hf(input_ids=ids, use_cache=False)
     return found
 
@@ -290,7 +261,7 @@ def edges(
     """w [node, example, P, F + 1] (last: the error) from site u into nodes (position, feature) of
     v; without a position, summed over those of v that count. Examples do not touch each other, so
     that one backward serves all."""
-    found = Joined(model, dictionaries, examples, pair, _stopped(*pair), bos_id)
+    found = Joined(model, dictionaries, examples, pair, _stopped(*pair, dictionaries), bos_id)
     here, rows = counted(examples, bos_id), []
     for pos, feature in nodes:
         chosen = here if pos is None else here & (torch.arange(here.shape[1]) == pos)
@@ -340,11 +311,12 @@ class Joined:
         return torch.cat([features, error.sum(-1, keepdim=True)], -1)
 
 
-def _stopped(up: str, down: str) -> list[str]:
-    """Sites that hold the gradient back, by the table of edges."""
-    kind, layer = parse_site(down)
-    if kind == "resid":
-        return {"attn": [f"mlp_{layer}"], "mlp": []}.get(
-            parse_site(up).kind, [f"attn_{layer}", f"mlp_{layer}"]
-        )
-    return [f"attn_{layer}"] if kind == "mlp" and not up.startswith("attn") else []
+def _stopped(up: str, down: str, sites: Iterable[str]) -> list[str]:
+    """What lies between two sites holds the gradient back: the others with a dictionary, and what
+    attention and MLPs add, with one or not. From z_i it goes on through attn_i, unless that has
+    one."""
+    n_layers = parse_site(down).layer + 1
+    every = in_forward_order([*sites, *site_names(n_layers, ("attn", "mlp"))])
+    between = every[every.index(up) + 1 : every.index(down)]
+    through = up.replace("z", "attn") if up.startswith("z") else ""
+    return [site for site in between if site in sites or site != through]

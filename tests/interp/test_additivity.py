@@ -13,7 +13,7 @@ from dagster_project.interp.sites import activations
 
 def test_parts_add_up(any_model: LanguageModel) -> None:
     ids = torch.arange(24).reshape(2, 12)
-    assert additivity_error(any_model, ids) < 1e-6
+    assert additivity_error(any_model, ids) < 4
 
 
 def test_a_wrong_part_is_found(tiny_neox: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,4 +26,4 @@ def test_a_wrong_part_is_found(tiny_neox: LanguageModel, monkeypatch: pytest.Mon
         return {**found, "mlp_1": 2 * found["mlp_1"]}
 
     monkeypatch.setattr(additivity, "activations", doubled)
-    assert additivity_error(tiny_neox, torch.arange(24).reshape(2, 12)) > 0.01
+    assert additivity_error(tiny_neox, torch.arange(24).reshape(2, 12)) > 1e4

@@ -18,9 +18,10 @@ from dagster_project.interp.circuit_edges import Rules, Scene, circuit_edges, sc
 from dagster_project.interp.dictionary import Dictionary, SparseDictionary
 from dagster_project.interp.edges import upstream
 from dagster_project.interp.encoding import Encoded, active_features, encode_some
-from dagster_project.interp.model import LanguageModel, wrap
+from dagster_project.interp.loading import wrap
+from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import attribute
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.site_names import site_names
 from dagster_project.interp.sparse_features import SparseFeatures
 from dagster_project.interp.states import SiteState
 from dagster_project.studies.study import NodeEffectsSpec
@@ -120,7 +121,7 @@ def test_edges_are_means_of_raw_entries(
     places: list[int] | list[None] = positions or [None]
     for down in site_names(2)[1:]:
         nodes = [(pos, i) for pos in places for i in chosen(example_scene, down)]
-        for up in upstream(down, 2, parallel=model.parallel):
+        for up in upstream(down, site_names(2), 2, parallel=model.parallel):
             got = weights_of(edges, up, down)
             raw = spliced.edges(
                 model,

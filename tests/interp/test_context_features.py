@@ -27,7 +27,7 @@ from dagster_project.interp.dictionary import (
     SparseDictionary,
 )
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.site_names import site_names
 from dagster_project.studies.study import ContextFeaturesSpec, Metric
 from tests.interp.in_graph import Key, Values, naive
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dagster_project.interp.dictionary import IdentityDictionary, SparseDictionary
 from dagster_project.interp.dictionary_quality import (
@@ -19,7 +19,9 @@ from dagster_project.interp.dictionary_quality import (
     splice_error,
 )
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import final_hidden, parse_site, site_names
+from dagster_project.interp.site_names import site_names
+from dagster_project.interp.sites import final_hidden
+from tests.interp.hooked import edited
 
 BOS = 1
 
@@ -63,24 +65,6 @@ def test_reconstruction_by_hand() -> None:
     assert tally.fve == pytest.approx(1 - 2 / (120 / 9))
 
 
-def hooked(
-    hf: nn.Module, model: LanguageModel, site: str, edit: Callable[[Tensor], Tensor]
-) -> torch.utils.hooks.RemovableHandle:
-    """A hook that replaces a site's activation, without nnsight."""
-    kind, layer = parse_site(site)
-    layers = hf.get_submodule(model.family.layers)
-    assert isinstance(layers, nn.ModuleList)
-    if kind == "embed":
-        return layers[0].register_forward_pre_hook(lambda _, args: (edit(args[0]), *args[1:]))
-    if kind == "resid":
-        return layers[layer].register_forward_hook(lambda _m, _i, out: edit(out))
-    if kind == "mlp":
-        mlp = getattr(layers[layer], model.family.mlp)
-        return mlp.register_forward_hook(lambda _m, _i, out: edit(out))
-    attention = getattr(layers[layer], model.family.attention)
-    return attention.register_forward_hook(lambda _m, _i, out: (edit(out[0]), *out[1:]))
-
-
 class Expected:
     """Everything again, document by document, in float64."""
 
@@ -94,14 +78,12 @@ class Expected:
         def beyond_bos(x: Tensor) -> Tensor:
             return torch.cat([x[:, :1], edit(x[:, 1:])], dim=1)
 
-        handle = hooked(self.hf, self.model, site, beyond_bos)
         losses = []
-        with torch.no_grad():
+        with torch.no_grad(), edited(self.hf, self.model.modules, {site: beyond_bos}):
             for ids in self.texts:
                 logits = self.hf(torch.tensor([ids]), use_cache=False).logits[0]
                 log_p = logits.log_softmax(-1)
                 losses += [-float(log_p[i, ids[i + 1]]) for i in range(1, len(ids) - 1)]
-        handle.remove()
         return float(np.mean(losses))
 
     def activations(self, site: str) -> Tensor:

@@ -14,65 +14,15 @@ from dagster_project.interp.edges import (
     active,
     at_metric,
     cotangents,
-    pull_back,
     terms,
     upstream,
     weights,
 )
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.node_effects import attribute
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.site_names import site_names
 from dagster_project.interp.states import SiteState
-from dagster_project.studies.study import NodeEffectsSpec
 from tests.interp import spliced
-
-
-class Case:
-    """States and gradients of a model's examples."""
-
-    def __init__(self, model: LanguageModel, given: spliced.Case) -> None:
-        self.model, (self.examples, self.bos_id) = model, given
-        self.dictionaries = spliced.random_dictionaries(model)
-        names = site_names(model.n_layers)
-        self.clean = spliced.states(model, self.examples.clean.ids, names)
-        patch = spliced.patch_states(model, self.examples, names)
-        self.counted = self.examples.counted(self.bos_id) & self.examples.changed
-        self.states, self.nodes = {}, {}
-        spec, bos_id = NodeEffectsSpec(steps=2), self.bos_id
-        for a in attribute(model, self.dictionaries, self.examples, spec, 1000, bos_id):
-            gradient = torch.zeros_like(a.gradient)
-            gradient[a.examples] = a.gradient
-            self.states[a.site] = SiteState(self.clean[a.site], patch.get(a.site), gradient)
-            self.nodes[a.site] = a.nodes._replace(example=a.examples[a.nodes.example])
-
-    def terms(self, site: str) -> Terms:
-        """All features and the error of a site, at every counted token."""
-        dictionary, state = self.dictionaries[site], self.states[site]
-        every = torch.arange(dictionary.n_features)
-        return terms(dictionary, state, self.counted, every, self.counted)
-
-    def busiest(self, site: str, n: int = 3) -> list[int]:
-        """The features active at most tokens, and the error."""
-        often = (self.terms(site).on & self.counted[..., None]).sum((0, 1))
-        return [*often.topk(n).indices.tolist(), -1]
-
-    def targets(self, site: str, features: list[int]) -> Targets:
-        """Every counted token of these features, where an edge into them exists."""
-        token = self.counted.nonzero()
-        example, pos = (column.repeat_interleave(len(features)) for column in token.T)
-        found = Targets(example, pos, torch.tensor(features).repeat(len(token)))
-        return found.take(active(self.terms(site), found).nonzero()[:, 0])
-
-    def raw(self, up: str, site: str, targets: Targets, batch_tokens: int = 64) -> Tensor:
-        """Edges [target, position, F + 1] from all features and the error of a site."""
-        above, here, width = self.terms(up), self.terms(site), self.dictionaries[up].n_features
-        raw = torch.zeros(len(targets.pos), *self.counted.shape[1:], width + 1).double()
-        for pulled in pull_back(
-            self.model, site, self.clean, here, targets, batch_tokens, n_columns=width
-        ):
-            value = weights(above, pulled)
-            raw[pulled.row[:, None, None], pulled.pos[:, :, None], above.feature] = value
-        return raw
+from tests.interp.edge_cases import Case
 
 
 @pytest.fixture(scope="module", params=["pair", "log_prob"])
@@ -81,12 +31,12 @@ def case(any_model: LanguageModel, request: pytest.FixtureRequest) -> Case:
 
 
 def test_upstream_sites() -> None:
-    assert upstream("embed", 2, parallel=True) == []
-    assert upstream("attn_0", 2, parallel=True) == ["embed"]
-    assert upstream("mlp_1", 2, parallel=True) == ["resid_0"]
-    assert upstream("mlp_1", 2, parallel=False) == ["resid_0", "attn_1"]
-    assert upstream("resid_0", 2, parallel=False) == ["embed", "attn_0", "mlp_0"]
-    assert upstream("y", 2, parallel=False) == ["resid_1"]
+    assert upstream("embed", site_names(2), 2, parallel=True) == []
+    assert upstream("attn_0", site_names(2), 2, parallel=True) == ["embed"]
+    assert upstream("mlp_1", site_names(2), 2, parallel=True) == ["resid_0"]
+    assert upstream("mlp_1", site_names(2), 2, parallel=False) == ["resid_0", "attn_1"]
+    assert upstream("resid_0", site_names(2), 2, parallel=False) == ["embed", "attn_0", "mlp_0"]
+    assert upstream("y", site_names(2), 2, parallel=False) == ["resid_1"]
 
 
 @pytest.mark.parametrize("site", ["attn_0", "mlp_0", "resid_0", "attn_1", "mlp_1", "resid_1"])
@@ -98,7 +48,7 @@ def test_edges_are_those_with_the_dictionaries_in_the_graph(case: Case, site: st
     ]
     row = {node: i for i, node in enumerate(nodes)}
     rows = [row[pos, i] for pos, i in zip(*map(Tensor.tolist, targets[1:]), strict=True)]
-    for up in upstream(site, 2, parallel=case.model.parallel):
+    for up in upstream(site, site_names(2), 2, parallel=case.model.parallel):
         raw = case.raw(up, site, targets)
         expected = spliced.edges(
             case.model,

@@ -17,7 +17,8 @@ from dagster_project.interp.examples import Examples
 from dagster_project.interp.faithfulness import faithfulness, from_layer
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.neurons import neuron_effects
-from dagster_project.interp.sites import gradients, site_names
+from dagster_project.interp.site_names import site_names
+from dagster_project.interp.sites import gradients
 from dagster_project.studies.study import Ablation, FaithfulnessSpec, NodeEffectsSpec
 from tests.interp.ablation_cases import N_FEATURES, random_dictionaries, random_pairs
 

@@ -50,6 +50,7 @@ def test_they_are_the_models_own_differences_at_a_fixed_scale(any_model: Languag
     """logits(s + a·d) − logits(s), the scale of s kept, times that scale and divided by a."""
     norm = any_model.final_norm
     weight = norm.get_parameter("weight")
+    one = 1 if any_model.hf.config.model_type == "gemma2" else 0  # which stores γ − 1
     draw = torch.Generator().manual_seed(0)
     torch.nn.init.uniform_(weight, 0.5, 2.0, generator=draw)
     s, d = torch.randn(2, 16, generator=draw, dtype=torch.float64)
@@ -61,7 +62,7 @@ def test_they_are_the_models_own_differences_at_a_fixed_scale(any_model: Languag
 
     def final(x: torch.Tensor) -> torch.Tensor:
         centre = x.mean() if isinstance(norm, torch.nn.LayerNorm) else 0.0
-        return (x - centre) / sigma * weight.double() + shift
+        return (x - centre) / sigma * (one + weight.double()) + shift
 
     assert torch.allclose(final(s), norm(s.float()).double(), atol=1e-5)  # the model's norm indeed
     unembedding = any_model.unembedding.double()

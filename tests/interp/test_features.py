@@ -20,7 +20,8 @@ from dagster_project.interp.dictionary import (
 from dagster_project.interp.feature_tokens import FeatureTokens, feature_tokens
 from dagster_project.interp.features import SiteFeatures, features, recompute
 from dagster_project.interp.model import LanguageModel
-from dagster_project.interp.sites import activations, batch_of, site_names
+from dagster_project.interp.site_names import site_names
+from dagster_project.interp.sites import activations, batch_of
 from dagster_project.studies.study import FeaturesSpec
 from tests.conftest import SENTENCES
 from tests.interp.test_feature_tokens import rows

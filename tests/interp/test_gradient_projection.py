@@ -14,7 +14,8 @@ from dagster_project.interp import gradient_projection as module
 from dagster_project.interp.context_features import Window
 from dagster_project.interp.context_gradients import Cosines, compared
 from dagster_project.interp.gradient_projection import project, projection, size_for
-from dagster_project.interp.model import LanguageModel, load_model
+from dagster_project.interp.loading import load_model
+from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.parameter_gradients import (
     LayerGradient,
     Shape,

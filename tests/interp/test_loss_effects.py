@@ -12,7 +12,8 @@ from dagster_project.interp.features import active_features
 from dagster_project.interp.loss_effects import loss_effects, loss_gradients
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.predictions import score
-from dagster_project.interp.sites import activations, batch_of, final_hidden, site_names
+from dagster_project.interp.site_names import site_names
+from dagster_project.interp.sites import activations, batch_of, final_hidden
 
 SITES = site_names(2)
 DOCUMENTS = [[1, 5, 9, 13, 5, 9], [1, 7, 3]]

@@ -13,8 +13,9 @@ from torch import Tensor
 from dagster_project.interp.collection import Collection
 from dagster_project.interp.context_features import Window, context_features
 from dagster_project.interp.dictionary import Dictionary, IdentityDictionary
+from dagster_project.interp.loading import wrap
 from dagster_project.interp.metrics import Metric
-from dagster_project.interp.model import LanguageModel, wrap
+from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import attribute
 from dagster_project.studies.study import ContextFeaturesSpec, NodeEffectsSpec
 from tests.interp.ablation_cases import random_dictionaries

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dagster_project.interp import predictions as module
-from dagster_project.interp.model import LanguageModel, wrap
+from dagster_project.interp.loading import wrap
+from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.predictions import Scores, Tile, score
 from tests.conftest import make_model
 

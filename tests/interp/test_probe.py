@@ -10,8 +10,9 @@ from torch import Tensor
 
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.probe import Probe, Reader, fit, mean_over
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.site_names import site_names
 from tests.interp import spliced
+from tests.interp.hooked import edited
 
 TEXTS = [[5, 17, 30, 41, 8], [9, 60, 22], [3, 4, 50, 6]]
 
@@ -58,7 +59,7 @@ def logit(
         seen.append(last(x))
         return seen[0]
 
-    with spliced.hooks(model, {**edits, "resid_1": keep}):
+    with edited(model.hf, model.modules, {**edits, "resid_1": keep}):
         model.hf(input_ids=torch.tensor([ids]), use_cache=False)
     return seen[0][0].mean(0) @ probe.weight + probe.bias
 

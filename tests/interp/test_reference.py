@@ -34,9 +34,11 @@ from dagster_project.interp.edges import (
 )
 from dagster_project.interp.exact import exact
 from dagster_project.interp.examples import Examples, examples_from
-from dagster_project.interp.model import LanguageModel, load_model
+from dagster_project.interp.loading import load_model
+from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import Attribution, Nodes, attribute
-from dagster_project.interp.sites import activations, last_hidden, site_names
+from dagster_project.interp.site_names import site_names
+from dagster_project.interp.sites import activations, last_hidden
 from dagster_project.interp.states import SiteState, patch_states
 from dagster_project.studies.study import Aggregation, NodeEffectsSpec
 
@@ -233,8 +235,8 @@ def _edges(reference: Reference, metric: str) -> Iterator[RawEdges]:
             pulled = [at_metric(states[SITES[-1]].gradient)]
         else:
             targets = _targets(ends[down], found[down].nodes, reference.thresholds[metric])
-            pulled = [*pull_back(model, down, clean, ends[down], targets, 256, N_FEATURES)]
-        for up in upstream(down, 3, parallel=True):
+            pulled = [*pull_back(model, down, clean, ends[down], targets, 256, N_FEATURES, SITES)]
+        for up in upstream(down, site_names(3), 3, parallel=True):
             weight = torch.zeros(len(targets.pos), SHAPE[1], N_FEATURES + 1)
             for rows in pulled:
                 places = rows.row[:, None, None], rows.pos[:, :, None], ends[up].feature

@@ -21,8 +21,9 @@ from dagster_project.interp.dictionary_files import load_sites
 from dagster_project.interp.evaluation import NOTHING, NodeSet, evaluate, metric_of_model
 from dagster_project.interp.examples import Examples, examples_from
 from dagster_project.interp.faithfulness import from_layer
-from dagster_project.interp.model import LanguageModel, load_model
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.loading import load_model
+from dagster_project.interp.model import LanguageModel
+from dagster_project.interp.site_names import site_names
 from dagster_project.studies.study import Ablation, ErrorMode
 from tests.interp import spliced
 

@@ -20,9 +20,10 @@ from dagster_project.interp.dictionary import Dictionary
 from dagster_project.interp.dictionary_files import load_sites
 from dagster_project.interp.edges import METRIC, upstream
 from dagster_project.interp.examples import Examples, examples_from
-from dagster_project.interp.model import LanguageModel, load_model
+from dagster_project.interp.loading import load_model
+from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import Attribution, Nodes, attribute
-from dagster_project.interp.sites import site_names
+from dagster_project.interp.site_names import site_names
 from dagster_project.studies.study import Aggregation, NodeEffectsSpec
 from tests.interp import spliced
 
@@ -184,7 +185,7 @@ class OwnCircuit:
     def edges(self) -> Weights:
         found: Weights = {}
         for down in [site for site in SITES if self.chosen[site]]:
-            for up in upstream(down, 3, parallel=True):
+            for up in upstream(down, site_names(3), 3, parallel=True):
                 raw = spliced.edges(
                     self.reference.model,
                     self.reference.dictionaries,

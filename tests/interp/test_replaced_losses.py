@@ -9,7 +9,8 @@ import torch
 from dagster_project.interp import predictions
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.replaced_losses import Measured, loss_with, own_loss, summed_loss
-from dagster_project.interp.sites import Batch, activations, batch_of, site_names
+from dagster_project.interp.site_names import site_names
+from dagster_project.interp.sites import Batch, activations, batch_of
 
 
 def test_loss_of_a_uniform_guess(tiny_neox: LanguageModel) -> None:
