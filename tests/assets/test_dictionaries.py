@@ -18,7 +18,7 @@ from dagster_project.assets import dictionaries, dictionary_quality, dictionary_
 from dagster_project.assets.stage import StageResult, StageRun
 from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.interp.dictionary_checks import DictionaryError
-from dagster_project.interp.dictionary_files import _moved, save
+from dagster_project.interp.dictionary_files import moved, save
 from dagster_project.lake.store import Lake
 from dagster_project.studies.parsing import StudyError
 from dagster_project.studies.study import Study, read_study
@@ -176,7 +176,7 @@ def test_the_packages_own_are_read_in_full_precision_wherever_it_lies(
     """Stored in 16 bits; the data version is that of their content."""
     shipped = with_source(study, "embedded")
     halves = {
-        site: _moved(cast(SparseDictionary, dictionary), "cpu", torch.float16)
+        site: moved(cast(SparseDictionary, dictionary), "cpu", torch.float16)
         for site, dictionary in random_dictionaries(resources.model(study)).items()
     }
     assert dictionaries.STAGE.content is not None
