@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-D_MODEL, N_FEATURES, K = 12, 40, 5
+D_MODEL, N_FEATURES, K = 16, 40, 5
 
 Tensors = dict[str, Tensor]
 

@@ -45,7 +45,11 @@ CLASSES = (
     "MatryoshkaBatchTopKSAE",
     "JumpReluAutoEncoder",
 )
-OLD: dict[str, Any] = {"metadata": {}, "hook_point": "blocks.1.hook_mlp_out", "hook_point_head_index": None}
+OLD: dict[str, Any] = {
+    "metadata": {},
+    "hook_point": "blocks.1.hook_mlp_out",
+    "hook_point_head_index": None,
+}
 FORMS: dict[str, Callable[[], Form]] = {
     **{name: lambda name=name: dictionary_learning(name) for name in CLASSES},  # type: ignore[misc]
     "standard": lambda: saelens("standard"),
@@ -281,15 +285,15 @@ MALFORMED: dict[str, tuple[Form, str]] = {
         "whose meaning is known, found fold_value_biases",
     ),
     "no truth value": (cfg(STANDARD, apply_b_dec_to_input="yes"), "apply_b_dec_to_input true or"),
-    "another width said": (cfg(STANDARD, d_in=13), "d_in 12, as in sae_weights"),
+    "another width said": (cfg(STANDARD, d_in=17), "d_in 16, as in sae_weights"),
     "other features said": (cfg(STANDARD, d_sae=41), "d_sae 40, as in sae_weights"),
     "k of a half": (cfg(saelens("topk"), k=2.5), "k, an integer between 1 and 40, found 2.5"),
     "k beyond all": (cfg(saelens("topk"), k=41), "k, an integer between 1 and 40, found 41"),
     "no k": (cfg(saelens("topk"), k=None), "one k of architecture topk, found none"),
     "transposed": (tensors(STANDARD, W_enc=torch.zeros(N_FEATURES, D_MODEL)), r"W_enc \[d, F\]"),
     "another width": (
-        tensors(STANDARD, W_enc=torch.zeros(13, N_FEATURES)),
-        r"d being the site's width, found \[13",
+        tensors(STANDARD, W_enc=torch.zeros(17, N_FEATURES)),
+        r"d being the site's width, found \[17",
     ),
     "threshold of a standard one": (
         tensors(STANDARD, threshold=NAN),
