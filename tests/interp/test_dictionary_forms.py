@@ -50,6 +50,20 @@ OLD: dict[str, Any] = {
     "hook_point": "blocks.1.hook_mlp_out",
     "hook_point_head_index": None,
 }
+TRAINED_WITH: dict[str, Any] = {  # as in jbloom/GPT2-Small-SAEs-Reformatted
+    **{"model_name": "gpt2-small", "hook_point_layer": 1, "context_size": 128},
+    **{"dataset_path": "Skylion007/openwebtext", "is_dataset_tokenized": False, "seed": 42},
+    **{"use_cached_activations": False, "cached_activations_path": "x", "store_batch_size": 32},
+    **{"n_batches_in_buffer": 128, "total_training_tokens": 300_000_000, "device": "mps"},
+    **{"dtype": "torch.float32", "b_dec_init_method": "geometric_median", "expansion_factor": 32},
+    **{"from_pretrained_path": None, "l1_coefficient": 8e-5, "lr": 4e-4, "lr_warm_up_steps": 5000},
+    **{"lr_scheduler_name": None, "train_batch_size": 4096, "use_ghost_grads": False},
+    **{"feature_sampling_window": 1000, "feature_sampling_method": None, "resample_batches": 1028},
+    **{"feature_reinit_scale": 0.2, "dead_feature_window": 5000, "dead_feature_threshold": 1e-8},
+    **{"dead_feature_estimation_method": "no_fire", "log_to_wandb": True, "wandb_entity": None},
+    **{"wandb_project": "x", "wandb_log_frequency": 100, "n_checkpoints": 10, "run_name": "x"},
+    **{"checkpoint_path": "x", "tokens_per_buffer": 67_108_864},
+}
 FORMS: dict[str, Callable[[], Form]] = {
     **{name: lambda name=name: dictionary_learning(name) for name in CLASSES},  # type: ignore[misc]
     "standard": lambda: saelens("standard"),
@@ -60,6 +74,7 @@ FORMS: dict[str, Callable[[], Form]] = {
     "standard of an older version": lambda: saelens(
         "standard", **OLD, activation_fn_str="relu", lr=1e-4, normalize_activations=False
     ),
+    "a whole training configuration": lambda: saelens("standard", **OLD, **TRAINED_WITH),
     "topk": lambda: saelens("topk"),
     "topk of an older version": lambda: saelens(
         "topk",
