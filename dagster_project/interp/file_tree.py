@@ -144,16 +144,18 @@ def hub_tree(repository: str, revision: str) -> FileTree:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        names = HfApi().list_repo_files(repository, revision=revision or None)
+        found = HfApi().model_info(
+            repository, revision=revision or None
+        )  # asks once, not six times
     except (HfHubHTTPError, HFValidationError):  # no such repository, no right to read it, no id
         raise
     except Exception:  # no network, which fails in the ways of whatever client the hub's uses
-        found = snapshot_download(repository, revision=revision or None, local_files_only=True)
-        return folder_tree(Path(found))
+        here = snapshot_download(repository, revision=revision or None, local_files_only=True)
+        return folder_tree(Path(here))
     label = Path(f"hub:{repository}")
     return FileTree(
         label,
-        tuple(sorted(names)),
+        tuple(sorted(file.rfilename for file in found.siblings or [])),
         lambda name: _fetched(repository, revision, name).read_bytes(),
     )
 

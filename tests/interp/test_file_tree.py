@@ -9,6 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
+from huggingface_hub import ModelInfo
 
 from dagster_project.interp import file_tree
 from dagster_project.interp.dictionary_checks import DictionaryError
@@ -157,9 +158,10 @@ def test_from_the_hub_only_what_is_read_is_fetched(
     put(saelens("standard"), repository / "blocks.2.hook_mlp_out")
 
     class Api:
-        def list_repo_files(self, name: str, revision: str | None) -> list[str]:
+        def model_info(self, name: str, revision: str | None) -> ModelInfo:
             assert (name, revision) == ("some/set", "abc")
-            return list(folder_tree(repository).names)
+            files = [{"rfilename": name} for name in folder_tree(repository).names]
+            return ModelInfo(id=name, siblings=files)
 
     def fetch(_repository: str, name: str, revision: str | None) -> str:
         fetched.append(name)
@@ -189,7 +191,7 @@ def test_without_a_network_the_snapshot_is_read(
     put(saelens("standard"), tmp_path / "blocks.1.hook_mlp_out")
 
     class Api:
-        def list_repo_files(self, *_: object, **__: object) -> list[str]:
+        def model_info(self, *_: object, **__: object) -> ModelInfo:
             raise RuntimeError("no route to host")
 
     def snapshot(*_: object, local_files_only: bool, **__: object) -> str:
