@@ -155,8 +155,7 @@ def dictionaries(study: Study, lake: Lake) -> dict[str, Dictionary]:
 
     key = (lake.root, study.name, lake.marked(stage.STAGE.name, study.name))
     if key not in _dictionaries:
-        shape = model(study)
-        found = stage.load(study, lake, shape.n_layers, shape.d_model, shape.device)
+        found = stage.load(study, lake, model(study))
         _dictionaries.clear()
         _dictionaries[key] = found
     return _dictionaries[key]

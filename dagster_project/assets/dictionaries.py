@@ -12,18 +12,20 @@ from dagster_project.assets.dictionary_training import plot, train
 from dagster_project.assets.stage import Stage, StageResult, StageRun
 from dagster_project.lake.store import Lake
 from dagster_project.studies.parsing import StudyError
-from dagster_project.studies.rules import EMBEDDED
-from dagster_project.studies.study import Study
+from dagster_project.studies.rules import EMBEDDED, IDENTITY, NONE, NOT_READ, TRAIN
+from dagster_project.studies.study import DictionariesSpec, PartSpec, Study
 
 if TYPE_CHECKING:
     import torch
 
     from dagster_project.interp.dictionary import Dictionary
+    from dagster_project.interp.dictionary_files import Place
     from dagster_project.interp.dictionary_training import Progress
+    from dagster_project.interp.model import LanguageModel
 
 DOC = """Makes the study's dictionaries ready: BatchTopK dictionaries trained on the corpus's tokens
-(all but the last `held_out_tokens`), those that the package ships, a folder or hub repository in a
-known layout, or neurons.
+(all but the last `held_out_tokens`), those that the package ships, those of folders, zip files and
+hub repositories in any known form, or neurons; each site's from where the study says.
 
 Trained ones lie in the lake's `_dictionaries` folder by data version, one folder a site; studies
 that agree share them. A training that was killed goes on from its last checkpoint.
@@ -37,12 +39,13 @@ def compute(run: StageRun) -> StageResult:
     from dagster_project import resources
 
     model = resources.model(run.study)
-    sites = sites_of(run.study, model.n_layers)
-    curve = _train(run, sites) if run.study.dictionaries.source == "train" else []
+    sites = sites_of(run.study, model)
+    trained = [site for site in sites if run.study.dictionaries.part(site).source == TRAIN]
+    curve = _train(run, trained) if trained else []
     root = weights(run.lake, run.version)
-    loaded = read(run.study, root, model.n_layers, model.d_model, "cpu")
+    loaded = read(run.study, root, model, "cpu")
     features = sum(dictionary.n_features for dictionary in loaded.values())
-    figures = {"sites": len(sites), "features": features, "d_model": model.d_model}
+    figures = {"sites": len(loaded), "features": features, "d_model": model.d_model}
     if not curve:
         return StageResult(figures)
     return StageResult({**figures, **_measured(curve[-1])}, plot=plot(curve))
@@ -82,29 +85,57 @@ def _measured(last: Progress) -> dict[str, float]:
 
 
 def read(
-    study: Study, trained: Path, n_layers: int, d_model: int, device: torch.device | str
+    study: Study, trained: Path, model: LanguageModel, device: torch.device | str
 ) -> dict[str, Dictionary]:
     """The study's dictionaries by site, in forward order, in float32; trained ones from a folder.
     Raises DictionaryError, StudyError."""
+    widths = {site: model.width(site) for site in sites_of(study, model)}
+    found = {site: _read_site(study, trained, site, d, device) for site, d in widths.items()}
+    if not (present := {site: d for site, d in found.items() if d is not None}):
+        expected = "a dictionary of one site at least"
+        raise StudyError(study.file, "dictionaries", expected, "none in its sources")
+    return present
+
+
+def _read_site(
+    study: Study, trained: Path, site: str, width: int, device: torch.device | str
+) -> Dictionary | None:
+    """None where the site has none and is to be left out."""
     import torch
 
-    from dagster_project.interp.dictionary_files import find_root, identities, load_sites
+    from dagster_project.interp.dictionary import IdentityDictionary
+    from dagster_project.interp.dictionary_files import find_folder, load_site, moved
 
-    spec, sites = study.dictionaries, sites_of(study, n_layers)
-    if spec.source == "identity":
-        return dict(identities(sites, d_model, device, torch.float32))
-    if spec.source == "train":
-        root = trained
-    elif spec.source == EMBEDDED:
-        root = _local(study)
-    else:
-        root = find_root(_local(study), spec.source, spec.revision)
-    return dict(load_sites(root, sites, d_model, device, torch.float32))
+    missing, source = study.dictionaries.missing, study.dictionaries.part(site).source
+    place = None if source in (IDENTITY, NONE) else _place(study, trained, site)
+    if place and (missing == "error" or find_folder(place, site)):
+        return moved(load_site(place, site, width), device, torch.float32)
+    if source == IDENTITY or missing == "identity":
+        return IdentityDictionary(width, device, torch.float32)
+    if missing == "leave_out":
+        return None
+    expected = f'a part for {site}, since dictionaries.source is "{NONE}"'
+    raise StudyError(study.file, "dictionaries.parts", expected, sorted(study.dictionaries.parts))
 
 
-def load(
-    study: Study, lake: Lake, n_layers: int, d_model: int, device: torch.device | str
-) -> dict[str, Dictionary]:
+def _place(study: Study, trained: Path, site: str) -> Place:
+    """Where a site's dictionary is read from. Raises DictionaryError."""
+    from dagster_project.interp.dictionary_files import Place
+    from dagster_project.interp.file_tree import folder_tree, open_tree
+
+    part = study.dictionaries.part(site)
+    if part.source == TRAIN:
+        return Place(folder_tree(trained))
+    local = _local(study, part.source)
+    tree = (
+        folder_tree(local)
+        if part.source == EMBEDDED
+        else open_tree(local, part.source, part.revision)
+    )
+    return Place(tree, part.path, part.nearest_l0, part.scale, part.centred)
+
+
+def load(study: Study, lake: Lake, model: LanguageModel) -> dict[str, Dictionary]:
     """As `read`. Raises DictionaryError where the stage has not been materialized."""
     from dagster_project.interp.dictionary_checks import DictionaryError
 
@@ -112,7 +143,7 @@ def load(
     if version is None:
         expected = f"the dictionaries of {study.name} (materialize the stage)"
         raise DictionaryError(lake.folder(FOLDER), expected, "none")
-    return read(study, weights(lake, version), n_layers, d_model, device)
+    return read(study, weights(lake, version), model, model.device)
 
 
 def weights(lake: Lake, version: str) -> Path:
@@ -120,51 +151,74 @@ def weights(lake: Lake, version: str) -> Path:
     return lake.folder(FOLDER) / f"version={version}"
 
 
-def sites_of(study: Study, n_layers: int) -> list[str]:
+def sites_of(study: Study, model: LanguageModel) -> list[str]:
     """The study's sites in forward order. Raises StudyError for one the model does not have."""
-    from dagster_project.interp.site_names import site_names
+    from dagster_project.interp.site_names import KINDS, site_names
 
-    present, spec = site_names(n_layers), study.dictionaries
+    kinds = [kind for kind in KINDS if not (model.parallel and kind == "mid")]
+    present, spec = site_names(model.n_layers, kinds), study.dictionaries
     nested = "train.nested_coefficients"
     for key, wanted in (("sites", spec.sites), (nested, list(spec.train.nested_coefficients))):
         if unknown := [site for site in wanted if site not in present]:
-            expected = f"sites of a model of {n_layers} layers ({present[0]} … {present[-1]})"
+            expected = f"sites of a model of {model.n_layers} layers ({present[0]} … {present[-1]})"
             raise StudyError(study.file, f"dictionaries.{key}", expected, unknown)
-    return [site for site in present if site in spec.sites or not spec.sites]
+    chosen = spec.sites or site_names(model.n_layers)
+    return [site for site in present if site in chosen]
 
 
-def _local(study: Study) -> Path:
-    """The folder that dictionaries which are read would have on this machine."""
+def _local(study: Study, source: str) -> Path:
+    """The folder or zip file that dictionaries which are read would have on this machine."""
     from dagster_project import resources
 
-    source = study.dictionaries.source
     return resources.WEIGHTS / "dictionaries" if source == EMBEDDED else study.path(source)
 
 
 def hash_of(study: Study) -> str:
-    """What identifies dictionaries that are read: the content of a folder, or hub id, revision."""
+    """What identifies dictionaries that are read: the content of a folder or zip file, or hub id
+    and revision; of several sources, one after the other."""
+    found = [_identity(study, part) for _, part in study.dictionaries.sources()]
+    return " ".join(dict.fromkeys(text for text in found if text))
+
+
+def _identity(study: Study, part: PartSpec) -> str:
     from dagster_project.provenance import content_hash
 
-    spec = study.dictionaries
-    if spec.source in ("train", "identity"):
+    if part.source in NOT_READ:
         return ""
-    local = _local(study)
-    return content_hash(local) if local.is_dir() else f"{spec.source}@{spec.revision}"
+    local = _local(study, part.source)
+    return content_hash(local) if local.exists() else f"{part.source}@{part.revision}"
 
 
 def _reads(study: Study, _partition: str) -> object:
     spec = study.dictionaries
-    if spec.source != "train":
-        return {"identity": spec.source == "identity", "sites": spec.sites}
+    parts: dict[str, object] = {}
+    if spec.parts or spec.missing != "error":
+        content = {key: _identity(study, part) for key, part in spec.sources()}
+        parts = {"parts": [_without_place(spec), content]}
+    if not _trains(study):
+        return {"identity": spec.source == IDENTITY, "sites": spec.sites, **parts}
     return {
         "sites": spec.sites,
         "held_out_tokens": spec.held_out_tokens,
         "train": asdict(spec.train),
+        **parts,
     }
 
 
+def _without_place(spec: DictionariesSpec) -> object:
+    """What of parts and missing sites is read, wherever files lie: their content is hashed."""
+    parts = {key: asdict(part) for key, part in spec.parts.items()}
+    for part in parts.values():
+        part["source"] = part["source"] if part["source"] in NOT_READ else ""
+    return {"missing": spec.missing, "parts": parts, "source": spec.source in NOT_READ}
+
+
+def _trains(study: Study) -> bool:
+    return any(part.source == TRAIN for _, part in study.dictionaries.sources())
+
+
 def _needs(study: Study, _partition: str) -> tuple[str, ...]:
-    return ("tokens", "model") if study.dictionaries.source == "train" else ("model",)
+    return ("tokens", "model") if _trains(study) else ("model",)
 
 
 STAGE = Stage(

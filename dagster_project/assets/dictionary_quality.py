@@ -45,7 +45,8 @@ def compute(run: StageRun) -> StageResult:
         frame = quality(model, dictionaries, held_out, _others(run), batch_tokens, bos_id, advance)
     change = splice_error(model, dictionaries, _some(held_out), batch_tokens)
     with run.writer("dictionaries", kind="study") as writer:
-        writer.append(frame.with_columns(source=pl.lit(run.study.dictionaries.source)))
+        source = [run.study.dictionaries.part(site).source for site in frame["site"]]
+        writer.append(frame.with_columns(source=pl.Series(source, dtype=pl.String)))
     checks = _checks(frame, len(dictionaries), change, TOLERANCE[run.study.model.dtype])
     return StageResult(_figures(frame, change), checks, _plot(frame))
 
@@ -127,7 +128,7 @@ STAGE = Stage(
     inputs=("dictionaries", "tokens", "model"),
     reads=lambda study, _: {
         "held_out_tokens": study.dictionaries.held_out_tokens,
-        "source": study.dictionaries.source,  # a column
+        "source": [part.source for _, part in study.dictionaries.sources()],  # a column
     },
     compute=compute,
     checks={

@@ -66,7 +66,7 @@ def _make(run: StageRun) -> list[Progress]:
         for site, dictionary in trained.items():
             about = {"source": "recipe", "training": asdict(spec.train)}
             save(recipe.in_float16(dictionary), folder / "new" / site, about)
-        stored = load_sites(folder / "new", list(trained), model.d_model, model.device)
+        stored = load_sites(folder / "new", dict.fromkeys(trained, model.d_model), model.device)
         batch_tokens = run.study.compute.batch_tokens
         with progress(run, "recipe_dictionaries", "held-out tokens") as advance:
             quality = recipe.dictionary_quality(spec, model, stored, batch_tokens, advance)

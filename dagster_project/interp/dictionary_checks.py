@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import torch
 from torch import Tensor
 
 from dagster_project.interp.dictionary import SparseDictionary
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 Sides: TypeAlias = Sequence[Literal["F", "d"]]  # of a tensor: n_features and d_model
 
 
@@ -26,10 +28,19 @@ class DictionaryError(ValueError):
         self.file = file
 
 
-def checked_k(file: Path, dictionary: SparseDictionary) -> SparseDictionary:
-    """The dictionary, if a TopK one keeps between 1 and all features. Raises DictionaryError."""
-    if dictionary.activation == "topk" and not 1 <= dictionary.k <= dictionary.n_features:
-        raise DictionaryError(file, f"k between 1 and {dictionary.n_features}", dictionary.k)
+def check_k(file: Path, k: object, n_features: int) -> int:
+    """k, if it is an integer between 1 and all features. Raises DictionaryError."""
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= n_features:
+        raise DictionaryError(file, f"k, an integer between 1 and {n_features}", repr(k))
+    return k
+
+
+def checked(file: Path, dictionary: SparseDictionary) -> SparseDictionary:
+    """The dictionary, if what was made of its file's numbers is finite. Raises DictionaryError."""
+    for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
+        if unfit := int((~getattr(dictionary, name).isfinite()).sum()):
+            expected = f"numbers of which {name} in float32 can be made"
+            raise DictionaryError(file, expected, f"{unfit} that are too large")
     return dictionary
 
 
@@ -37,9 +48,12 @@ def check_tensors(
     file: Path,
     tensors: Mapping[str, object],
     sides: Mapping[str, Sides],
-    d_model: int,
+    width: int | None,
 ) -> int:
-    """n_features, if the tensors are exactly those, of those shapes, finite. DictionaryError."""
+    """n_features, if the tensors are exactly those, of those shapes, finite. DictionaryError.
+
+    width: the site's; None: as the file says.
+    """
     missing, further = sorted(sides.keys() - tensors.keys()), sorted(tensors.keys() - sides.keys())
     if missing or further:
         found = "; ".join(
@@ -48,14 +62,15 @@ def check_tensors(
             if keys
         )
         raise DictionaryError(file, f"the keys {sorted(sides)}", found)
-    first = next(n for n, s in sides.items() if "F" in s)
-    weight = tensors[first]
-    if not isinstance(weight, Tensor) or weight.ndim != len(sides[first]):
-        raise DictionaryError(file, f"{first} with {len(sides[first])} sides", _shape(weight))
-    n_features = weight.shape[list(sides[first]).index("F")]
+    matrix = next(n for n, s in sides.items() if len(s) == 2)
+    if not isinstance(both := tensors[matrix], Tensor) or both.ndim != 2:
+        raise DictionaryError(file, f"{matrix} with 2 sides", _shape(both))
+    sizes: dict[str, int] = dict(zip(sides[matrix], both.shape, strict=True))
+    if width is not None:
+        sizes["d"] = width
     for name, letters in sides.items():
-        _check_tensor(file, name, tensors[name], letters, {"F": n_features, "d": d_model})
-    return n_features
+        _check_tensor(file, name, tensors[name], letters, sizes)
+    return sizes["F"]
 
 
 def _check_tensor(
@@ -67,10 +82,10 @@ def _check_tensor(
 ) -> None:
     expected = tuple(sizes[letter] for letter in letters)
     if not isinstance(tensor, Tensor) or tuple(tensor.shape) != expected:
-        meaning = f"{name} [{', '.join(letters)}] = {list(expected)}, d being the model's width"
+        meaning = f"{name} [{', '.join(letters)}] = {list(expected)}, d being the site's width"
         raise DictionaryError(file, meaning, _shape(tensor))
-    if not tensor.is_floating_point():
-        raise DictionaryError(file, f"{name} in floating point", tensor.dtype)
+    if tensor.dtype not in FLOATS:
+        raise DictionaryError(file, f"{name} in floating point of 16 bits at least", tensor.dtype)
     if unfit := int((~tensor.isfinite()).sum()):
         raise DictionaryError(file, f"finite numbers in {name}", f"{unfit} that are not")
 
@@ -79,12 +94,10 @@ def _shape(value: object) -> str:
     return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
-def read_json(file: Path) -> dict[str, object]:
-    """The object in a JSON file. Raises DictionaryError."""
+def parse_json(file: Path, content: bytes) -> dict[str, object]:
+    """The object in a JSON file's content. Raises DictionaryError."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DictionaryError(file, "a file", error.strerror) from error
+        found = json.loads(content.decode())
     except ValueError as error:
         raise DictionaryError(file, "JSON in UTF-8", error) from error
     if not isinstance(found, dict):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dagster_project.interp.site_names import KINDS
 from dagster_project.studies.parsing import StudyError
 
 if TYPE_CHECKING:
     from dagster_project.studies.study import (
         ClusteringSpec,
         ContextFeaturesSpec,
+        DictionariesSpec,
         RecipeSpec,
         ShiftSpec,
         Study,
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 
 EMBEDDED = "embedded"  # the source of what the package ships
+TRAIN, IDENTITY, NONE = "train", "identity", "none"  # sources of dictionaries
+NOT_READ = {TRAIN, IDENTITY, NONE}  # sources of dictionaries that are no files
 
 
 def is_path(source: str) -> bool:
@@ -41,6 +45,7 @@ def check(study: Study) -> None:
     for name, clustering in study.clusterings.items():
         key = f"clusterings.{name}"
         _check_clustering(study.file, key, clustering, study.context_features)
+    _check_dictionaries(study.file, study.dictionaries)
     _check_training(study.file, "dictionaries.train", study.dictionaries.train)
     if study.recipe:
         _check_recipe(study.file, study.recipe)
@@ -98,6 +103,27 @@ def _check_clustering(file: Path, key: str, spec: ClusteringSpec, of: ContextFea
         raise StudyError(file, f"{key}.similarity", expected, spec.similarity)
 
 
+def _check_dictionaries(file: Path, spec: DictionariesSpec) -> None:
+    for name, part in spec.parts.items():
+        key, (kind, _, layer) = f"dictionaries.parts.{name}", name.partition("_")
+        if kind not in ("embed", *KINDS) or (
+            name != kind and (kind == "embed" or not layer.isdecimal())
+        ):
+            raise StudyError(
+                file, key, f"of a kind of site (embed, {', '.join(KINDS)}) or a site", name
+            )
+        source = part.source or spec.source
+        if source in NOT_READ and (part.path or part.scale or part.centred):
+            expected = f'without path, scale and centred, since source "{source}" has no files'
+            raise StudyError(file, key, expected, "one of them")
+        if set(part.path.replace("{layer}", "")) & set("{}"):
+            raise StudyError(file, f"{key}.path", "a pattern with {layer} alone", part.path)
+        if ".." in part.path.split("/"):
+            raise StudyError(file, f"{key}.path", "a path within the source", part.path)
+        if part.nearest_l0 is not None and not part.path:
+            raise StudyError(file, f"{key}.path", "given, since nearest_l0 is", None)
+
+
 def _check_training(file: Path, key: str, spec: TrainingSpec) -> None:
     if bool(spec.nested) != bool(spec.nested_coefficients):
         empty, other = ("nested", "nested_coefficients")[:: 1 if spec.nested_coefficients else -1]
@@ -123,7 +149,7 @@ def _check_shift(study: Study, spec: ShiftSpec) -> None:
     from dagster_project.embedded.labelled import PROFESSIONS
 
     file, source = study.file, study.dictionaries.source
-    if spec.features and source in ("train", "identity"):
+    if spec.features and source in NOT_READ:
         expected = f'left out with dictionaries.source "{source}": a list is of files'
         raise StudyError(file, "shift.features", expected, spec.features)
     for name, professions in spec.probes.items():
@@ -142,10 +168,12 @@ def _check_revisions(study: Study) -> None:
     sources = [("corpus", "hub", corpus.hub, corpus.revision)]
     if model.source != EMBEDDED:
         sources.append(("model", "source", model.source, model.revision))
-    if dictionaries.source not in ("train", "identity", EMBEDDED):
-        sources.append(("dictionaries", "source", dictionaries.source, dictionaries.revision))
+    for key, part in dictionaries.sources():
+        if part.source not in NOT_READ | {EMBEDDED}:
+            table = f"dictionaries.{key}".rstrip(".")
+            sources.append((table, "source", part.source, part.revision))
     for table, key, source, revision in sources:
-        if not source or revision.strip() or is_path(source) or study.path(source).is_dir():
+        if not source or revision.strip() or is_path(source) or study.path(source).exists():
             continue
         expected = (
             f'given (a commit\'s hash), since {table}.{key} "{source}" is no folder '

@@ -7,7 +7,7 @@ documentation; relative paths are relative to the TOML file. What spans several 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -213,13 +213,39 @@ class TrainingSpec:
 
 
 @dataclass(frozen=True)
-class DictionariesSpec:
-    source: Annotated[str, NonEmpty()] = "train"
-    """`train`, `identity` (neurons), `embedded` (those that the package ships for its model), a
-    folder in the dictionary_learning layout `<root>/{embed, attn_out_layer0, …}/<id>_<F>/ae.pt`,
-    or a hub id of such a folder. What starts with `.`, `/` or `~` is never a hub id."""
+class PartSpec:
+    source: str = ""
+    """As dictionaries.source. Empty: that one, with its revision."""
     revision: str = ""
     """Commit of the hub repository, as model.revision."""
+    path: str = ""
+    """Folder of a site's dictionary within the source, `{layer}` standing for the site's layer and
+    `*` for anything without a `/`: `layer_{layer}/width_16k/average_l0_*`. Exactly one folder must
+    match. Empty: by the site's name in each form (README)."""
+    nearest_l0: Annotated[int, Range(0)] | None = None
+    """Of several folders that match, take the one whose name ends in the number nearest to this."""
+    scale: Annotated[float, Range(1e-12)] | None = None
+    """What activations are multiplied by before encoding, where the file leaves that to its reader
+    (SAELens with `normalize_activations` = `expected_average_only_in`). None: nothing."""
+    centred: bool = False
+    """Whether the dictionary was trained on activations less the mean of their numbers, as
+    TransformerLens makes them (`center_writing_weights`) and older SAELens files do not say."""
+
+
+@dataclass(frozen=True)
+class DictionariesSpec:
+    source: Annotated[str, NonEmpty()] = "train"
+    """`train`, `identity` (neurons), `embedded` (those that the package ships for its model),
+    `none` (those of `parts` alone), a folder or zip file of dictionaries in any of the forms in the
+    README, or a hub id of such a folder, with `/<file>.zip` after it for a zip file in the
+    repository. What starts with `.`, `/` or `~` is never a hub id."""
+    revision: str = ""
+    """Commit of the hub repository, as model.revision."""
+    parts: dict[str, PartSpec] = field(default_factory=dict)
+    """Kind of site (`embed`, `attn`, `mlp`, `resid`, …) or site (`resid_3`, which goes first) ->
+    where its dictionaries come from instead."""
+    missing: Literal["error", "leave_out", "identity"] = "error"
+    """What a site without a dictionary is: an error, no site of the study, or neurons."""
     sites: Annotated[tuple[str, ...], Distinct()] = ()
     """Sites that take part (`embed`, `attn_0`, `mlp_0`, `resid_0`, …). Empty: all."""
     shards: Annotated[int, Range(0)] = 0
@@ -229,6 +255,19 @@ class DictionariesSpec:
     """Tokens, the corpus's last, on which quality is measured; never trained on."""
     train: TrainingSpec = TrainingSpec()
     """How dictionaries are trained where source is `train`."""
+
+    def part(self, site: str) -> PartSpec:
+        """Where a site's dictionary comes from, with a source."""
+        found = self.parts.get(site) or self.parts.get(site.partition("_")[0]) or PartSpec()
+        if found.source:
+            return found
+        return replace(found, source=self.source, revision=self.revision)
+
+    def sources(self) -> list[tuple[str, PartSpec]]:
+        """Key in the study and part, its own source first."""
+        own = PartSpec(source=self.source, revision=self.revision)
+        named = {f"parts.{key}": part for key, part in self.parts.items() if part.source}
+        return [("", own), *named.items()]
 
 
 @dataclass(frozen=True)

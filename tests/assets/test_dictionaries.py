@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
+from zipfile import ZipFile
 
 import polars as pl
 import pytest
@@ -18,12 +19,15 @@ from dagster_project.assets import dictionaries, dictionary_quality, dictionary_
 from dagster_project.assets.stage import StageResult, StageRun
 from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.interp.dictionary_checks import DictionaryError
-from dagster_project.interp.dictionary_files import _moved, save
+from dagster_project.interp.dictionary_files import moved, save
+from dagster_project.interp.dictionary_quality import kind
 from dagster_project.lake.store import Lake
+from dagster_project.provenance import digest
 from dagster_project.studies.parsing import StudyError
-from dagster_project.studies.study import Study, read_study
+from dagster_project.studies.study import PartSpec, Study, read_study
 from tests.conftest import SENTENCES, write_tiny_study
 from tests.interp.ablation_cases import random_dictionaries
+from tests.interp.foreign_forms import gemma_scope, put, saelens
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +180,7 @@ def test_the_packages_own_are_read_in_full_precision_wherever_it_lies(
     """Stored in 16 bits; the data version is that of their content."""
     shipped = with_source(study, "embedded")
     halves = {
-        site: _moved(cast(SparseDictionary, dictionary), "cpu", torch.float16)
+        site: moved(cast(SparseDictionary, dictionary), "cpu", torch.float16)
         for site, dictionary in random_dictionaries(resources.model(study)).items()
     }
     assert dictionaries.STAGE.content is not None
@@ -197,6 +201,85 @@ def test_the_packages_own_are_read_in_full_precision_wherever_it_lies(
     shutil.rmtree(tmp_path / "there")
     with pytest.raises(DictionaryError, match="there/dictionaries: expected a folder of dict"):
         dictionaries.compute(run(shipped, lake, "x"))
+
+
+def at(hook: str) -> dict[str, dict[str, str]]:
+    return {"metadata": {"hook_name": hook}}
+
+
+def test_forms_and_widths_are_mixed_and_missing_sites_are_what_the_study_says(
+    study: Study, lake: Lake, tmp_path: Path
+) -> None:
+    """Trained MLPs, a gated and a TopK dictionary in a folder, one in a zip file, neurons."""
+    put(
+        saelens("gated", **at("blocks.0.hook_attn_out")),
+        tmp_path / "set" / "blocks.0.hook_attn_out",
+    )
+    put(
+        saelens("topk", **at("blocks.1.hook_resid_post")),
+        tmp_path / "set" / "blocks.1.hook_resid_post",
+    )
+    with ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name, content in gemma_scope().files.items():
+            archive.writestr(f"layer_0/width_40/average_l0_9/{name}", content)
+    parts = {
+        "attn": PartSpec(str(tmp_path / "set")),
+        "resid_1": PartSpec(str(tmp_path / "set")),
+        "resid": PartSpec(str(tmp_path / "set.zip"), path="layer_{layer}/*/average_l0_*"),
+        "embed": PartSpec("identity"),
+    }
+    mixed = with_source(study, "train", parts=parts, missing="leave_out")
+    make(mixed, lake, "mixed")
+    assert {p.name for p in dictionaries.weights(lake, "mixed").iterdir()} == {"mlp_0", "mlp_1"}
+    found = resources.dictionaries(mixed, lake)
+    assert {site: (kind(d), d.n_features) for site, d in found.items()} == {
+        "embed": ("identity", 16),
+        "attn_0": ("jumprelu", 40),
+        "mlp_0": ("jumprelu", 32),
+        "resid_0": ("jumprelu", 40),
+        "mlp_1": ("jumprelu", 32),
+        "resid_1": ("topk", 40),
+    }
+    assert passed(dictionary_quality.compute(run(mixed, lake, "q")))
+    rows = lake.scan("dictionaries", study=study.name).collect()
+    assert rows.filter(site="resid_0")["source"].item() == str(tmp_path / "set.zip")
+
+    neurons = with_source(study, "none", parts=parts, missing="identity")
+    make(neurons, lake, "neurons")
+    assert resources.dictionaries(neurons, lake)["attn_1"].n_features == 16
+    assert dictionaries.STAGE.needs is not None
+    assert dictionaries.STAGE.needs(neurons, "") == ("model",)
+    with pytest.raises(DictionaryError, match="set: expected a dictionary of attn_1"):
+        dictionaries.compute(
+            run(with_source(study, "none", parts=parts, sites=("attn_1",)), lake, "x")
+        )
+    with pytest.raises(StudyError, match=r"dictionaries.parts must be a part for embed"):
+        dictionaries.compute(run(with_source(study, "none"), lake, "x"))
+    with pytest.raises(StudyError, match="a dictionary of one site at least"):
+        dictionaries.compute(run(with_source(study, "none", missing="leave_out"), lake, "x"))
+
+
+def test_the_data_version_is_that_of_what_is_read(study: Study, lake: Lake, tmp_path: Path) -> None:
+    form, reads = saelens("standard", **at("blocks.0.hook_attn_out")), dictionaries.STAGE.reads
+    for place in ("here", "there"):
+        put(form, tmp_path / place / "blocks.0.hook_attn_out")
+
+    def version(part: PartSpec, **changes: str) -> str:
+        changed = with_source(study, "none", parts={"attn": part}, **changes)
+        assert dictionaries.STAGE.content is not None
+        return digest([reads(changed, ""), dictionaries.STAGE.content(changed, lake, "")])
+
+    here = PartSpec(str(tmp_path / "here"))
+    first = version(here)
+    assert version(replace(here, source=str(tmp_path / "there"))) == first
+    others = [
+        version(here, missing="identity"),
+        version(replace(here, path="*")),
+        version(replace(here, scale=2.0)),
+        version(replace(here, centred=True)),
+    ]
+    (tmp_path / "here/blocks.0.hook_attn_out/cfg.json").write_text("{}")
+    assert len({first, version(here), *others}) == 6
 
 
 def test_refusals_name_file_and_key(study: Study, lake: Lake) -> None:

@@ -112,7 +112,7 @@ def test_the_dictionaries_are_in_float16_and_measured_as_they_are(recipe: Made) 
     folder, sites = made(recipe.runner.lake, "tiny", "dictionaries"), site_names(1)
     found = figures(folder)
     assert list(found) == sites
-    loaded = load_sites(folder, sites, 16)
+    loaded = load_sites(folder, dict.fromkeys(sites, 16))
     for site in sites:
         weights = loaded[site].W_enc
         assert weights.dtype == torch.float32

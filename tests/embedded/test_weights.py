@@ -80,7 +80,9 @@ def test_dictionaries_keep_what_the_model_does(
 ) -> None:
     monkeypatch.setattr(dictionary_quality, "DEAD_TOKENS", 200_000)
     model = load_model(MODEL)
-    dictionaries = load_sites(DICTIONARIES, site_names(model.n_layers), model.d_model)
+    dictionaries = load_sites(
+        DICTIONARIES, dict.fromkeys(site_names(model.n_layers), model.d_model)
+    )
 
     def documents(seed: int) -> Iterator[list[int]]:
         return stream.endless(tokenizer, seed, recipe.POSITIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +15,14 @@ from safetensors.torch import load_file, save_file
 from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.interp.dictionary_checks import DictionaryError
 from dagster_project.interp.dictionary_files import (
-    find_root,
-    folder_name,
-    identities,
+    Place,
     load,
     load_site,
     load_sites,
     save,
 )
+from dagster_project.interp.file_tree import folder_tree, open_tree
+from dagster_project.interp.foreign_names import folder_name
 
 State = dict[str, torch.Tensor]
 
@@ -48,17 +49,21 @@ def topk_state() -> State:
 
 def write(root: Path, name: str, state: object, site: str = "embed", id_: str = "10_5") -> Path:
     """A folder of dictionary_learning; -> that of the dictionary."""
-    folder = root / folder_name(site) / id_
+    folder = root / str(folder_name(site)) / id_
     folder.mkdir(parents=True)
     torch.save(state, folder / "ae.pt")
     (folder / "config.json").write_text(json.dumps({"trainer": {"dict_class": name}}))
     return folder
 
 
+def loaded(root: Path, site: str = "embed", width: int = D_MODEL) -> SparseDictionary:
+    return load_site(Place(folder_tree(root)), site, width)
+
+
 def test_autoencoder_subtracts_its_bias_before_encoding(tmp_path: Path) -> None:
     state = relu_state()
     write(tmp_path, "AutoEncoder", state)
-    found = load_site(tmp_path, "embed", D_MODEL)
+    found = loaded(tmp_path)
     x = torch.randn(7, D_MODEL)
     f = ((x - state["bias"]) @ state["encoder.weight"].T + state["encoder.bias"]).relu()
     x_hat = f @ state["decoder.weight"].T + state["bias"]
@@ -69,7 +74,7 @@ def test_autoencoder_subtracts_its_bias_before_encoding(tmp_path: Path) -> None:
 def test_topk_keeps_the_k_largest(tmp_path: Path) -> None:
     state = topk_state()
     write(tmp_path, "AutoEncoderTopK", state, "attn_1")
-    found = load_site(tmp_path, "attn_1", D_MODEL)
+    found = loaded(tmp_path, "attn_1")
     x = torch.randn(7, D_MODEL)
     pre = ((x - state["b_dec"]) @ state["encoder.weight"].T + state["encoder.bias"]).relu()
     least = pre.sort(-1).values[:, -2:-1]
@@ -79,7 +84,7 @@ def test_topk_keeps_the_k_largest(tmp_path: Path) -> None:
 def test_a_training_backup_holds_the_weights_under_ae(tmp_path: Path) -> None:
     backup = {"ae": relu_state(), "step": 3, "optimizer": {"state": {}}}
     write(tmp_path, "AutoEncoder", backup)
-    assert load_site(tmp_path, "embed", D_MODEL).n_features == N_FEATURES
+    assert loaded(tmp_path).n_features == N_FEATURES
 
 
 @pytest.mark.parametrize(
@@ -94,7 +99,7 @@ def test_a_training_backup_holds_the_weights_under_ae(tmp_path: Path) -> None:
 def test_the_class_is_what_the_config_says(tmp_path: Path, config: dict[str, object]) -> None:
     folder = write(tmp_path, "", relu_state())
     (folder / "config.json").write_text(json.dumps(config))
-    assert load_site(tmp_path, "embed", D_MODEL).activation == "relu"
+    assert loaded(tmp_path).activation == "relu"
 
 
 def without(state: State, key: str) -> State:
@@ -108,10 +113,10 @@ def spoilt(state: State, key: str, value: float) -> State:
 
 
 MALFORMED: dict[str, tuple[str, object, str]] = {
-    "unknown class": ("MatryoshkaBatchTopKSAE", topk_state(), "one of AutoEncoder, AutoEncoderT"),
-    "same keys, other class": ("BatchTopKSAE", topk_state(), "BatchTopKSAE"),
+    "unknown class": ("CrossCoder", topk_state(), "one of AutoEncoder, AutoEncoderNew, Gated"),
+    "same keys, threshold never set": ("BatchTopKSAE", topk_state(), "has never been set"),
     "missing key": ("AutoEncoder", without(relu_state(), "bias"), r"missing \['bias'\]"),
-    "missing k": ("AutoEncoderTopK", without(topk_state(), "k"), "the key k, an integer"),
+    "missing k": ("AutoEncoderTopK", without(topk_state(), "k"), r"missing \['k'\]"),
     "unexpected key": (
         "AutoEncoder",
         {**relu_state(), "r_mag": torch.zeros(5)},
@@ -145,9 +150,9 @@ MALFORMED: dict[str, tuple[str, object, str]] = {
         {**relu_state(), "bias": torch.zeros(3, dtype=torch.int64)},
         "bias in floating point",
     ),
-    "k of 0": ("AutoEncoderTopK", {**topk_state(), "k": torch.tensor(0)}, "k between 1 and 5"),
-    "k above all": ("AutoEncoderTopK", {**topk_state(), "k": torch.tensor(6)}, "k between 1 and 5"),
-    "k of floats": ("AutoEncoderTopK", {**topk_state(), "k": torch.tensor(2.5)}, "an integer"),
+    "k of 0": ("AutoEncoderTopK", {**topk_state(), "k": torch.tensor(0)}, "between 1 and 5"),
+    "k above all": ("AutoEncoderTopK", {**topk_state(), "k": torch.tensor(6)}, "between 1 and 5"),
+    "k of floats": ("AutoEncoderTopK", {**topk_state(), "k": torch.tensor(2.5)}, "an integer be"),
     "a list": ("AutoEncoder", [torch.zeros(3)], "a state dict, found list"),
     "code": ("AutoEncoder", {"bias": Path("x")}, "a torch file of tensors alone"),
 }
@@ -158,7 +163,7 @@ def test_malformed_weights_are_named(tmp_path: Path, case: str) -> None:
     name, state, expected = MALFORMED[case]
     folder = write(tmp_path, name, state)
     with pytest.raises(DictionaryError, match=expected) as raised:
-        load_site(tmp_path, "embed", D_MODEL)
+        loaded(tmp_path)
     assert str(folder) in str(raised.value)
 
 
@@ -201,7 +206,7 @@ def other_number(folder: Path) -> None:
 
 
 def two_folders(folder: Path) -> None:
-    folder.with_name("11_5").mkdir()
+    shutil.copytree(folder, folder.with_name("11_5"))
 
 
 def no_folder(folder: Path) -> None:
@@ -216,17 +221,20 @@ def no_site(folder: Path) -> None:
     ("spoil", "expected"),
     [
         (no_config, r"config.json: expected a file"),
-        (no_class, r"dict_class to be one of AutoEncoder, AutoEncoderTopK, found none"),
+        (no_class, r"dict_class to be one of AutoEncoder, .*, found none"),
         (two_classes, "dict_class to be one of"),
         (no_json, "JSON in UTF-8"),
         (a_json_list, "a JSON object, found list"),
-        (no_weights, r"ae.pt: expected a file"),
+        (no_weights, r"10_5: expected one of dictionary.safetensors, ae.pt"),
         (truncated, "a torch file of tensors alone"),
         (empty, "a torch file of tensors alone"),
         (other_number, "6 features, as its folder says, found 5"),
-        (two_folders, "exactly one folder <id>_<features>, found 10_5, 11_5"),
-        (no_folder, "exactly one folder <id>_<features>, found none"),
-        (no_site, "a folder embed .* found folders mlp_out_layer7"),
+        (two_folders, "exactly one folder of embed: .* found embed/10_5, embed/11_5"),
+        (
+            no_folder,
+            r"embed in a folder embed or embed/\*_\[0-9\]\* .* found dict.* in embed/final",
+        ),
+        (no_site, "a dictionary of embed .* found dictionaries in mlp_out_layer7/10_5"),
     ],
 )
 def test_malformed_folders_are_named(
@@ -234,7 +242,7 @@ def test_malformed_folders_are_named(
 ) -> None:
     spoil(write(tmp_path, "AutoEncoder", relu_state()))
     with pytest.raises(DictionaryError, match=expected):
-        load_site(tmp_path, "embed", D_MODEL)
+        loaded(tmp_path)
 
 
 def examples() -> Iterator[SparseDictionary]:
@@ -254,7 +262,7 @@ def examples() -> Iterator[SparseDictionary]:
 @pytest.mark.parametrize("dictionary", examples(), ids=lambda d: d.activation)
 def test_what_is_saved_comes_back(tmp_path: Path, dictionary: SparseDictionary) -> None:
     save(dictionary, tmp_path / "mlp_0", {"source": "here"})
-    (found,) = load_sites(tmp_path, ["mlp_0"], D_MODEL).values()
+    (found,) = load_sites(tmp_path, {"mlp_0": D_MODEL}).values()
     x = torch.randn(9, D_MODEL)
     assert torch.equal(found.encode(x), dictionary.encode(x))
     assert torch.equal(found.decode(found.encode(x)), dictionary.decode(dictionary.encode(x)))
@@ -265,7 +273,7 @@ def test_what_is_saved_comes_back(tmp_path: Path, dictionary: SparseDictionary) 
 
 def test_another_type_is_converted(tmp_path: Path) -> None:
     save(next(examples()), tmp_path / "embed", {})
-    (found,) = load_sites(tmp_path, ["embed"], D_MODEL, dtype=torch.bfloat16).values()
+    (found,) = load_sites(tmp_path, {"embed": D_MODEL}, dtype=torch.bfloat16).values()
     assert {found.W_enc.dtype, found.b_dec.dtype} == {torch.bfloat16}
 
 
@@ -274,9 +282,9 @@ def test_another_type_is_converted(tmp_path: Path) -> None:
     [
         ("format", "circuit-lake/9", "format \"circuit-lake/1\", found 'circuit-lake/9'"),
         ("activation", "gated", "activation one of"),
-        ("k", 9, "k between 1 and 5, found 9"),
-        ("k", "2", "k, an integer from 0 on"),
-        ("k", -1, "k, an integer from 0 on"),
+        ("k", 9, "between 1 and 5, found 9"),
+        ("k", "2", "k, an integer between 1 and 5"),
+        ("k", -1, "k, an integer between 1 and 5"),
     ],
 )
 def test_our_config_is_checked(tmp_path: Path, key: str, value: object, expected: str) -> None:
@@ -284,49 +292,45 @@ def test_our_config_is_checked(tmp_path: Path, key: str, value: object, expected
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
     with pytest.raises(DictionaryError, match=expected):
-        load(tmp_path, D_MODEL)
+        load(folder_tree(tmp_path).folder("."), D_MODEL)
 
 
 def test_our_weights_are_checked(tmp_path: Path) -> None:
     file = tmp_path / "dictionary.safetensors"
     save(next(examples()), tmp_path, {})
     with pytest.raises(DictionaryError, match=r"\[F, d\] = \[5, 4\].* found \[5, 3\]"):
-        load(tmp_path, 4)
+        load(folder_tree(tmp_path).folder("."), 4)
     save_file(without(load_file(file), "b_dec"), file)
     with pytest.raises(DictionaryError, match=r"missing \['b_dec'\]"):
-        load(tmp_path, D_MODEL)
+        load(folder_tree(tmp_path).folder("."), D_MODEL)
     file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(DictionaryError, match="a safetensors file"):
-        load(tmp_path, D_MODEL)
+        load(folder_tree(tmp_path).folder("."), D_MODEL)
 
 
 def test_neither_folder_nor_hub_id_is_an_error(tmp_path: Path) -> None:
-    assert find_root(tmp_path, "x", "") == tmp_path
-    with pytest.raises(DictionaryError, match="nowhere: expected a folder, or"):
-        find_root(tmp_path / "nowhere", "not/a/hub/id", "")
+    assert open_tree(tmp_path, "x", "").label == tmp_path
+    with pytest.raises(DictionaryError, match="nowhere: expected a folder or zip file, or"):
+        open_tree(tmp_path / "nowhere", "not/a/hub/id", "")
 
 
 @pytest.mark.parametrize("source", ["./some", "../some", "/some", "~/some"])
 def test_the_hub_is_not_asked_for_a_path(
     tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("asked"))
-    with pytest.raises(DictionaryError, match="nowhere: expected a folder of dictionaries"):
-        find_root(tmp_path / "nowhere", source, "")
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: pytest.fail("asked"))
+    with pytest.raises(DictionaryError, match="nowhere: expected a folder or zip file of dict"):
+        open_tree(tmp_path / "nowhere", source, "")
 
 
 def test_a_missing_root_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DictionaryError, match="a folder of dictionaries, found none"):
-        load_site(tmp_path / "nowhere", "embed", D_MODEL)
-
-
-def test_identities_have_the_models_width() -> None:
-    assert identities(["embed", "mlp_0"], D_MODEL)["mlp_0"].n_features == D_MODEL
+        loaded(tmp_path / "nowhere")
 
 
 def test_reference_dictionaries_load(shared: Path) -> None:
     root = shared / "reference" / "neox" / "saes"
-    found = load_sites(root, ["embed", "attn_0", "mlp_1", "resid_2"], 64)
+    found = load_sites(root, dict.fromkeys(["embed", "attn_0", "mlp_1", "resid_2"], 64))
     state = torch.load(root / "resid_out_layer2" / "10_256" / "ae.pt", weights_only=True)
     x = torch.randn(5, 64)
     f = ((x - state["bias"]) @ state["encoder.weight"].T + state["encoder.bias"]).relu()

@@ -83,7 +83,7 @@ def reference(shared: Path) -> Reference:
     about = json.loads((root / "expected.json").read_text())
     return Reference(
         model,
-        load_sites(root / "saes", SITES, model.d_model),
+        load_sites(root / "saes", dict.fromkeys(SITES, model.d_model)),
         pl.read_ndjson(root / "pairs.jsonl"),
         expected,
         about["node_threshold"],

@@ -46,7 +46,9 @@ class Case(NamedTuple):
 def case(shared: Path) -> Case:
     folder = shared / "reference" / "neox"
     model = load_model(folder / "model")
-    dictionaries = load_sites(folder / "saes", site_names(model.n_layers), model.d_model)
+    dictionaries = load_sites(
+        folder / "saes", dict.fromkeys(site_names(model.n_layers), model.d_model)
+    )
     about = json.loads((folder / "expected.json").read_text())
     examples = examples_from(pl.read_ndjson(folder / "pairs.jsonl"))
     with np.load(folder / "expected.npz") as arrays:

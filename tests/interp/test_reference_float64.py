@@ -77,7 +77,7 @@ class Reference:
 def reference(shared: Path) -> Reference:
     root = shared / "reference" / "neox"
     model = load_model(root / "model", dtype=torch.float64)
-    found = load_sites(root / "saes", SITES, model.d_model)
+    found = load_sites(root / "saes", dict.fromkeys(SITES, model.d_model))
     with np.load(root / "expected.npz") as file:
         expected = {name: file[name] for name in file.files if "/effect_" in name}
     dictionaries: dict[str, Dictionary] = {s: spliced.converted(d) for s, d in found.items()}

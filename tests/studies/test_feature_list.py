@@ -52,5 +52,5 @@ def test_the_shipped_list_is_of_the_shipped_dictionaries() -> None:
     assert study.shift.by_rule == len(found)
     sites = sorted({chosen.site for chosen in found})
     d_model = 112
-    dictionaries = load_sites(resources.WEIGHTS / "dictionaries", sites, d_model, "cpu")
+    dictionaries = load_sites(resources.WEIGHTS / "dictionaries", dict.fromkeys(sites, d_model))
     assert all(chosen.feature < dictionaries[chosen.site].n_features for chosen in found)
