@@ -99,6 +99,14 @@ def _check_clustering(file: Path, key: str, spec: ClusteringSpec, of: ContextFea
 
 
 def _check_training(file: Path, key: str, spec: TrainingSpec) -> None:
+    if spec.warm_up + spec.decay > 1:
+        expected = f"at most {1 - spec.warm_up:g}, since warm_up is {spec.warm_up:g}"
+        raise StudyError(file, f"{key}.decay", expected, spec.decay)
+    if spec.form == "matryoshka":
+        if spec.nested_coefficients:
+            expected = 'left out with form "matryoshka", whose parts weigh 1 at every site'
+            raise StudyError(file, f"{key}.nested_coefficients", expected, spec.nested_coefficients)
+        return
     if bool(spec.nested) != bool(spec.nested_coefficients):
         empty, other = ("nested", "nested_coefficients")[:: 1 if spec.nested_coefficients else -1]
         raise StudyError(file, f"{key}.{empty}", f"given, since {other} is", None)
