@@ -101,7 +101,7 @@ class JumpReLU:
     def __call__(self, pre: Tensor, goal: Goal, weights: Weights, /) -> Coded:
         assert weights.log_threshold is not None
         threshold = weights.log_threshold.exp()
-        f, l0 = _Jump.apply(pre, threshold)  # type: ignore[no-untyped-call]  # torch's
+        f, l0 = _Jump.apply(pre, threshold)
         penalty = PENALTY * goal.pressure * (l0 / goal.k - 1).square()
         return Coded(f, penalty + REVIVAL * threshold[goal.dead].sum(), pre.new_zeros(()))
 
@@ -126,7 +126,7 @@ class _Jump(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
         on = z > threshold
         ctx.save_for_backward(z, threshold, on)
-        return z * on, on.sum() / len(z)
+        return z * on, torch.count_nonzero(on) / len(z)
 
     @staticmethod
     def backward(ctx: Any, of_f: Tensor, of_l0: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,7 @@ def loss(
     parts = [_relative(x - (f[:, :n] @ weights.W_dec[:n] + weights.b_dec), x) for n in nested]
     return Loss(
         unexplained=_share(error.detach(), x),
-        l0=(f.detach() > 0).sum() / len(x),
+        l0=torch.count_nonzero(f.detach()) / len(x),
         relative=_relative(error, x),
         auxiliary=_auxiliary(weights, pre, error.detach(), goal.dead),
         nested=torch.stack(parts).sum() if parts else error.new_zeros(()),

@@ -20,6 +20,7 @@ from dashboards.components.palette import faint, series
 from dashboards.components.tables import Column, table
 from dashboards.numbers import nats, written
 from dashboards.page import Download, Page, PageState, Visit
+from dashboards.pages.dictionaries_sweep import sweep
 from dashboards.text import plotly
 
 Measure = Literal["fve", "loss_increase", "loss_recovered", "l0", "dead_fraction"]
@@ -39,6 +40,7 @@ class DictionariesState(PageState):
 
     measure: Measure = "fve"
     across: bool = True  # all studies, or the one alone
+    sweep_site: str = ""  # whose dictionaries of a sweep are compared
 
 
 def show(visit: Visit[DictionariesState]) -> Component:
@@ -64,6 +66,7 @@ def show(visit: Visit[DictionariesState]) -> Component:
                 _table(visit, rows),
                 aside=layout.download("CSV", visit.file("dictionaries.csv")),
             ),
+            sweep(visit),
         ]
     )
 

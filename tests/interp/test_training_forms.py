@@ -109,7 +109,7 @@ def site_of(form: Form) -> tuple[SiteState, Tensor]:
     site = new_state(["embed"], x[None], spec).sites["embed"]
     with torch.no_grad():
         for weight in (w for w in site.weights.named().values() if w.ndim == 1):
-            weight += 0.3 * torch.randn(len(weight), generator=random)
+            weight.add_(torch.randn(len(weight), generator=random), alpha=0.3)
     site.threshold.fill_(0.7)
     return site, x
 
