@@ -72,9 +72,11 @@ def _of_training(here: StageRun, made: Trained | None) -> list[pl.Expr]:
 
 
 def _left(run: StageRun) -> bool:
-    """Whether another point has no rows yet, of whatever version."""
-    done = {*run.lake.partitions("dictionary_sweep", run.study.name), run.partition}
-    return not done >= set(points(run.study))
+    """Whether another point is missing or stale."""
+    from dagster_project.assets.flow import STAGES
+
+    provenance, others = Provenance(run.study, run.lake, STAGES), points(run.study)
+    return not all(provenance.fresh(STAGE, point) for point in others if point != run.partition)
 
 
 def _reads(study: Study, point: str) -> object:

@@ -103,7 +103,7 @@ class JumpReLU:
         threshold = weights.log_threshold.exp()
         f, l0 = _Jump.apply(pre, threshold)
         penalty = PENALTY * goal.pressure * (l0 / goal.k - 1).square()
-        return Coded(f, penalty + REVIVAL * threshold[goal.dead].sum(), pre.new_zeros(()))
+        return Coded(f, penalty + REVIVAL * (threshold * goal.dead).sum(), pre.new_zeros(()))
 
     def fold(self, site: SiteState, _k: int, /) -> SparseDictionary:
         assert site.weights.log_threshold is not None

@@ -5,7 +5,8 @@ the batch's, tokens of small norm would count for little, and of the strongest a
 few: of the last stream a hundredth of the tokens then cost four fifths of the loss. Plus the share
 that a reconstruction of the error by the d/2 strongest *dead* features leaves, which revives them
 (Gao et al. 2024, section 2.4), what the form adds, and where asked for what the first features
-leave by themselves. Under autocast products are bfloat16; what is added up here stays float32.
+leave by themselves. Under autocast products are bfloat16 and what is added up here stays float32;
+activations then have eight bits, so that with ties a hundredth more than k may be kept.
 """
 
 from __future__ import annotations
