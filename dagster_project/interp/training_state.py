@@ -23,6 +23,7 @@ from dagster_project.interp.encoding import kth_largest
 from dagster_project.studies.study import TrainingSpec
 
 MEDIAN_ROWS = 8192  # tokens of the first round that give centre and scale
+START_ROWS = 1024  # of these, tokens that give the thresholds that a JumpReLU starts with
 
 
 class Weights(NamedTuple):
@@ -175,7 +176,7 @@ def _initial(n_features: int, like: Tensor, seed: int) -> Weights:
 def _with_thresholds(weights: Weights, x: Tensor, k: int) -> Weights:
     """One threshold for all features, such that k pass of a token of x [n, d_model]."""
     with torch.no_grad():
-        pre = torch.nn.functional.linear(x, weights.W_enc, weights.b_enc)
+        pre = torch.nn.functional.linear(x[:START_ROWS], weights.W_enc, weights.b_enc)
         least = kth_largest(pre.flatten()[None], k * len(pre))[0, 0].clamp_min(1e-3)
     start = least.log().expand(len(weights.b_enc)).clone()
     return weights._replace(log_threshold=start.requires_grad_())
