@@ -47,28 +47,32 @@ def show(visit: Visit[DictionariesState]) -> Component:
     """The page."""
     rows = _rows(visit)
     if rows.is_empty():
-        return empty("dictionaries", visit.study)
+        own = [layout.panel("All figures", empty("dictionaries", visit.study))]
+    else:
+        own = _quality(visit, rows)
+    return html.Div([*own, sweep(visit)])
+
+
+def _quality(visit: Visit[DictionariesState], rows: pl.DataFrame) -> list[Component]:
+    """The dictionaries that studies use, by site."""
     named = {key: label for key, (label, _) in MEASURES.items()}
     label, number = MEASURES[visit.state.measure]
-    return html.Div(
-        [
-            layout.bar(
-                options(visit, "measure", "Compare by", named, visit.state.measure),
-                toggle(visit, "across", "All studies"),
-            ),
-            layout.panel(
-                term(label, label.capitalize()),
-                _chart(rows, visit.state.measure, number),
-                aside="by site, in forward order",
-            ),
-            layout.panel(
-                "All figures",
-                _table(visit, rows),
-                aside=layout.download("CSV", visit.file("dictionaries.csv")),
-            ),
-            sweep(visit),
-        ]
-    )
+    return [
+        layout.bar(
+            options(visit, "measure", "Compare by", named, visit.state.measure),
+            toggle(visit, "across", "All studies"),
+        ),
+        layout.panel(
+            term(label, label.capitalize()),
+            _chart(rows, visit.state.measure, number),
+            aside="by site, in forward order",
+        ),
+        layout.panel(
+            "All figures",
+            _table(visit, rows),
+            aside=layout.download("CSV", visit.file("dictionaries.csv")),
+        ),
+    ]
 
 
 def _rows(visit: Visit[DictionariesState]) -> pl.DataFrame:

@@ -47,15 +47,16 @@ def swept(root: Lake, browser: Browser) -> Iterator[Visit]:
         point = f"{row['form']}-x8-k{row['k']}"
         rows = [r for r in SWEEP if (r["form"], r["k"]) == (row["form"], row["k"])]
         put(root, "dictionary_sweep", rows, study="swept", point=point)
-    for study in ("swept", "without"):
-        put(root, "dictionaries", [{"site": "embed"}], study=study)
+    put(root, "dictionaries", [{"site": "embed"}], study="without")
     with serving(root) as url, visiting(browser, url, 1280, 900) as made:
         yield made
         assert made.errors == []
 
 
 def test_a_sweep_is_drawn_by_form_and_its_front_is_filled(swept: Visit) -> None:
-    page = swept.open("/dictionaries?study=swept")
+    """Whether or not the study has dictionaries of its own."""
+    page = swept.open("/dictionaries?study=swept&across=0")
+    expect(page.locator(".empty")).to_contain_text("swept/dictionary_quality")
     chart = page.locator("#sweep-chart .js-plotly-plot")
     expect(chart.locator(".scatterlayer .trace")).to_have_count(2)
     drawn = chart.evaluate("e => e.data.map(t => [t.name, t.x, t.y])")
