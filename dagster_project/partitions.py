@@ -1,4 +1,4 @@
-"""Partitions of a study in Dagster: shards and tasks are dynamic, clusterings are known.
+"""Partitions of a study in Dagster: shards and tasks are dynamic, the others are known.
 
 `register` makes Dagster's partitions follow the study and the lake: it is called when the corpus
 or a clustering materializes, by the sensor, and by a run.
@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from dagster_project.assets.stage import Partition
 from dagster_project.provenance import Provenance
 from dagster_project.studies.study import Study
+from dagster_project.studies.sweep import points
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -24,6 +25,8 @@ def definition(study: Study, kind: Partition) -> dg.PartitionsDefinition | None:
         return None
     if kind == "clustering":
         return dg.StaticPartitionsDefinition(list(study.clusterings))
+    if kind == "point":
+        return dg.StaticPartitionsDefinition(list(points(study)))
     return dg.DynamicPartitionsDefinition(name=dynamic_name(study, kind))
 
 

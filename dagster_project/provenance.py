@@ -19,6 +19,7 @@ from pathlib import Path
 from dagster_project.assets.stage import Stage
 from dagster_project.lake.store import Lake
 from dagster_project.studies.study import Study
+from dagster_project.studies.sweep import points
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class Provenance:
             return self.shards()
         if stage.partition == "clustering":
             return list(self.study.clusterings)
+        if stage.partition == "point":
+            return list(points(self.study))
         return [*self.study.tasks, *self.cluster_tasks()]
 
     def cluster_tasks(self, largest: int | None = None) -> list[str]:

@@ -39,6 +39,13 @@ LANES: dict[str, tuple[Asset, ...]] = {
             "features",
         ),
         Asset("feature_logits", ("feature_logits",), "dictionaries and the model", "features"),
+        Asset(
+            "dictionary_sweep",
+            ("dictionary_sweep",),
+            "tokens and the model",
+            "dictionaries",
+            asked=True,
+        ),
     ),
     "Contexts": (
         Asset("contexts", ("contexts",), "losses and documents", "clusters"),

@@ -97,7 +97,8 @@ TERMS = {
     "positive: towards a profession mostly of women.",
     "gender correlation": "Of the feature's mean activation over a biography with being a woman, "
     "among people of one profession.",
-    "partition": "A shard, a task or a clustering: the unit that is materialized and replaced.",
+    "partition": "A shard, a task, a clustering or a point of a sweep: the unit that is "
+    "materialized and replaced.",
 }
 
 

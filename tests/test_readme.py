@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dagster_project.lake.schemas import TABLES
 from dagster_project.studies.study import read_study
+from dagster_project.studies.sweep import points
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -23,6 +24,17 @@ def test_the_study_that_it_shows_loads(tmp_path: Path) -> None:
     study = read_study(file)
     assert study.cluster_tasks.clustering in study.clusterings
     assert study.tasks["number"].answers == (" was", " were")
+
+
+def test_the_sweep_that_the_documentation_shows_loads(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "dictionaries.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    file = tmp_path / "stories.toml"
+    file.write_text(shown)
+    made = points(read_study(file))
+    assert len(made) == 16
+    assert (made["topk-x8-k4"].form, made["topk-x8-k4"].k) == ("topk", 4)
+    assert {train.tokens for train in made.values()} == {400_000}
 
 
 def test_it_names_every_table() -> None:

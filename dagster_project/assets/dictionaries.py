@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from dagster_project.assets.dictionary_training import plot, train
+from dagster_project.assets.dictionary_training import Trained, drop_cache, figures, plot, train
 from dagster_project.assets.stage import Stage, StageResult, StageRun
 from dagster_project.lake.store import Lake
 from dagster_project.studies.parsing import StudyError
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from dagster_project.interp.dictionary import Dictionary
     from dagster_project.interp.dictionary_files import Place
-    from dagster_project.interp.dictionary_training import Progress
     from dagster_project.interp.model import LanguageModel
 
-DOC = """Makes the study's dictionaries ready: BatchTopK dictionaries trained on the corpus's tokens
-(all but the last `held_out_tokens`), those that the package ships, those of folders, zip files and
-hub repositories in any known form, or neurons; each site's from where the study says.
+DOC = """Makes the study's dictionaries ready: those trained on the corpus's tokens (all but the
+last `held_out_tokens`) by the form that the study names, those that the package ships, those of
+folders, zip files and hub repositories in any known form, or neurons; each site's from where the
+study says.
 
 Trained ones lie in the lake's `_dictionaries` folder by data version, one folder a site; studies
 that agree share them. A training that was killed goes on from its last checkpoint.
@@ -40,29 +40,30 @@ def compute(run: StageRun) -> StageResult:
 
     model = resources.model(run.study)
     sites = sites_of(run.study, model)
-    trained = [site for site in sites if run.study.dictionaries.part(site).source == TRAIN]
-    curve = _train(run, trained) if trained else []
+    own = [site for site in sites if run.study.dictionaries.part(site).source == TRAIN]
+    made = trained(run, own, STAGE.name) if own else None
     root = weights(run.lake, run.version)
     loaded = read(run.study, root, model, "cpu")
     features = sum(dictionary.n_features for dictionary in loaded.values())
-    figures = {"sites": len(loaded), "features": features, "d_model": model.d_model}
-    if not curve:
-        return StageResult(figures)
-    return StageResult({**figures, **_measured(curve[-1])}, plot=plot(curve))
+    shown = {"sites": len(loaded), "features": features, "d_model": model.d_model}
+    drop_cache(run, left=run.study.dictionary_sweep is not None)
+    if not made:
+        return StageResult(shown)
+    return StageResult({**shown, **figures(made.curve)}, plot=plot(made.curve))
 
 
-def _train(run: StageRun, sites: Sequence[str]) -> list[Progress]:
-    """Train and save a dictionary for each site, unless a study with this data version already
-    has; -> progress by round."""
+def trained(run: StageRun, sites: Sequence[str], stage: str) -> Trained | None:
+    """Train and save a dictionary for each site; None where a study, or a point of a sweep, with
+    this data version already has. stage: whose progress it is."""
     from dagster_project.interp.dictionary_files import save
 
     root = weights(run.lake, run.version)
     if root.is_dir():
-        return []
+        return None
     checkpoint = root.with_name(f"{root.name}.{CHECKPOINT}")
-    found, curve = train(run, sites, checkpoint)
+    made = train(run, sites, checkpoint, stage)
     with TemporaryDirectory(dir=root.parent, prefix=f"{root.name}.") as folder:
-        for site, dictionary in found.items():
+        for site, dictionary in made.dictionaries.items():
             about = {"source": "train", "training": asdict(run.study.dictionaries.train)}
             save(dictionary, Path(folder) / "all" / site, about)
         try:
@@ -71,17 +72,7 @@ def _train(run: StageRun, sites: Sequence[str]) -> list[Progress]:
             if not root.is_dir():  # else another training of this version was faster
                 raise
     checkpoint.unlink(missing_ok=True)
-    return curve
-
-
-def _measured(last: Progress) -> dict[str, float]:
-    from dagster_project.interp.dictionary_training import mean_of
-
-    return {
-        "training_fve": mean_of(last.fve),
-        "training_fve_worst": min(last.fve.values()),
-        "training_dead_share": mean_of(last.dead),
-    }
+    return made
 
 
 def read(

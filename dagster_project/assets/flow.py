@@ -13,6 +13,7 @@ from dagster_project.assets import (
     corpus,
     dictionaries,
     dictionary_quality,
+    dictionary_sweep,
     documents,
     faithfulness,
     feature_logits,
@@ -39,6 +40,7 @@ GROUPS: dict[str, tuple[Stage, ...]] = {
         dictionary_quality.STAGE,
         features.STAGE,
         feature_logits.STAGE,
+        dictionary_sweep.STAGE,
     ),
     "3_contexts": (
         contexts.STAGE,
@@ -67,12 +69,15 @@ def chains(stages: Sequence[Stage]) -> list[list[Stage]]:
 
 def stages_of(study: Study) -> list[Stage]:
     """The stages that a study has, in order: no clusterings, no tasks, no edits and no recipe where
-    it names none, and no gradients of contexts where no clustering is by them."""
+    it names none, no sweep where it asks for none, and no gradients of contexts where no clustering
+    is by them."""
     absent = set()
     if not study.clusterings:
         absent.add("clustering")
     if not study.tasks and not study.cluster_tasks.clustering:
         absent.add("task")
+    if not study.dictionary_sweep:
+        absent.add("point")
     present = [stage for stage in STAGES.values() if stage.partition not in absent]
     if not study.shift:
         present.remove(shift.STAGE)

@@ -19,12 +19,21 @@ def folder(run: StageRun, stage: str) -> Path:
 
 def shared(run: StageRun, name: str, version: str) -> Path:
     """Where what several partitions of a study need lies, of one version at a time."""
-    return _of_version(run.lake.folder("_scratch", study=run.study.name) / name, version)
+    return _of_version(_shared(run, name), version)
+
+
+def drop_shared(run: StageRun, name: str) -> None:
+    """Remove what several partitions of a study have needed, of all versions."""
+    shutil.rmtree(_shared(run, name), ignore_errors=True)
 
 
 def discard(run: StageRun, stage: str) -> None:
     """Remove finished parts of all versions: the partition is whole, or failed its checks."""
     shutil.rmtree(_partition(run, stage), ignore_errors=True)
+
+
+def _shared(run: StageRun, name: str) -> Path:
+    return run.lake.folder("_scratch", study=run.study.name) / name
 
 
 def _partition(run: StageRun, stage: str) -> Path:

@@ -17,7 +17,7 @@ import polars as pl
 from dagster_project.lake.store import Held, Lake, PartitionWriter
 from dagster_project.studies.study import Study
 
-Partition: TypeAlias = Literal["study", "shard", "task", "clustering"]
+Partition: TypeAlias = Literal["study", "shard", "task", "clustering", "point"]
 Scalar: TypeAlias = str | int | float | bool | None
 
 
@@ -45,7 +45,7 @@ class StageRun:
 
     study: Study
     lake: Lake
-    partition: str  # shard, task or clustering; "" for a stage without partitions
+    partition: str  # shard, task, clustering or point; "" for a stage without partitions
     version: str  # data version of what is written
     log: Callable[[str], None]
     shards: tuple[str, ...] = ()  # those read by a stage that reads many, in order

@@ -19,9 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dagster_project.interp.encoding import kth_largest
 from dagster_project.studies.study import TrainingSpec
 
 MEDIAN_ROWS = 8192  # tokens of the first round that give centre and scale
+START_ROWS = 1024  # of these, tokens that give the thresholds that a JumpReLU starts with
 
 
 class Weights(NamedTuple):
@@ -31,9 +33,14 @@ class Weights(NamedTuple):
     b_enc: Tensor  # [n_features]
     W_dec: Tensor  # [n_features, d_model], rows of norm 1
     b_dec: Tensor  # [d_model]
+    log_threshold: Tensor | None = None  # [n_features], of a JumpReLU
+
+    def named(self) -> dict[str, Tensor]:
+        """Those that there are."""
+        return {name: weight for name, weight in self._asdict().items() if weight is not None}
 
     def detached(self) -> Weights:
-        return Weights(*(w.detach() for w in self))
+        return Weights(**{name: weight.detach() for name, weight in self.named().items()})
 
 
 @dataclass
@@ -44,7 +51,7 @@ class SiteState:
     centre: Tensor  # [d_model] what is subtracted from x first
     scale: float  # (x − centre) · scale has mean norm √d
     silent: Tensor  # [n_features] int64, tokens since a feature was above the threshold
-    threshold: Tensor  # [] running mean of the least activation that a batch keeps
+    threshold: Tensor  # [] running mean of the least activation that a batch keeps; 0 without one
     optimizer: torch.optim.Adam
 
 
@@ -65,10 +72,13 @@ def new_state(sites: Sequence[str], buffer: Tensor, spec: TrainingSpec) -> State
 def _new_site(x: Tensor, spec: TrainingSpec, index: int) -> SiteState:
     x = x[:MEDIAN_ROWS]
     centre, n_features = geometric_median(x), spec.expansion * x.shape[-1]
+    scale = _scale(x - centre)
     weights = _initial(n_features, x, spec.seed * 1000 + index)
+    if spec.form == "jumprelu":
+        weights = _with_thresholds(weights, (x - centre) * scale, spec.k)
     silent = torch.zeros(n_features, dtype=torch.int64, device=x.device)
     threshold = centre.new_zeros(())
-    return SiteState(weights, centre, _scale(x - centre), silent, threshold, _adam(weights))
+    return SiteState(weights, centre, scale, silent, threshold, _adam(weights))
 
 
 def geometric_median(x: Tensor, iterations: int = 50) -> Tensor:
@@ -124,7 +134,7 @@ def load_state(
 def _tensors(here: SiteState) -> dict[str, Tensor]:
     """All of a site's state that are tensors, by name."""
     found = {"silent": here.silent, "threshold": here.threshold, "centre": here.centre}
-    for name, weight in here.weights._asdict().items():
+    for name, weight in here.weights.named().items():
         found[name] = weight.detach()
         for moment in ("exp_avg", "exp_avg_sq"):
             found[f"{name}/{moment}"] = here.optimizer.state[weight][moment]
@@ -133,9 +143,10 @@ def _tensors(here: SiteState) -> dict[str, Tensor]:
 
 def _restored(tensors: dict[str, Tensor], scale: float, step: int) -> SiteState:
     """A site's state from what `_tensors` gave."""
-    weights = Weights(*(tensors[name].requires_grad_() for name in Weights._fields))
+    names = [name for name in Weights._fields if name in tensors]
+    weights = Weights(**{name: tensors[name].requires_grad_() for name in names})
     optimizer = _adam(weights)
-    for name, weight in weights._asdict().items():
+    for name, weight in weights.named().items():
         optimizer.state[weight] = {
             "step": torch.tensor(float(step), device=weight.device),
             "exp_avg": tensors[f"{name}/exp_avg"],
@@ -162,5 +173,14 @@ def _initial(n_features: int, like: Tensor, seed: int) -> Weights:
     return Weights(*(w.requires_grad_() for w in (rows.clone(), b_enc, rows, b_dec)))
 
 
+def _with_thresholds(weights: Weights, x: Tensor, k: int) -> Weights:
+    """One threshold for all features, such that k pass of a token of x [n, d_model]."""
+    with torch.no_grad():
+        pre = torch.nn.functional.linear(x[:START_ROWS], weights.W_enc, weights.b_enc)
+        least = kth_largest(pre.flatten()[None], k * len(pre))[0, 0].clamp_min(1e-3)
+    start = least.log().expand(len(weights.b_enc)).clone()
+    return weights._replace(log_threshold=start.requires_grad_())
+
+
 def _adam(weights: Weights) -> torch.optim.Adam:
-    return torch.optim.Adam(weights, fused=True)
+    return torch.optim.Adam(weights.named().values(), fused=True)

@@ -36,6 +36,21 @@ _BOOTSTRAP = (
     nullable("high", F32, "95 % of the bootstrap resamples"),
 )
 _CIRCUIT = column("circuit", STRING, "Circuit, unique in its study")
+_QUALITY = (
+    column("kind", STRING, "Architecture: topk, relu, identity, …"),
+    column("d_model", U32, "Width of the site"),
+    column("n_features", U32, "Features"),
+    column("l0", F32, "Mean features above 0 a token", "features"),
+    column("fve", F32, "1 − Σ‖x − x̂‖² / Σ‖x − mean‖²"),
+    column("loss_increase", F32, "Loss with x̂ in place of x, less the model's own", "nats"),
+    nullable("loss_recovered", F32, "1 − increase / increase under mean ablation"),
+    nullable("loss_recovered_zero", F32, "1 − increase / increase under zero ablation"),
+    nullable("loss_increase_mean", F32, "Increase of the loss under mean ablation", "nats"),
+    nullable("loss_increase_zero", F32, "Increase of the loss under zero ablation", "nats"),
+    nullable("loss", F32, "The model's own loss on these tokens", "nats"),
+    column("dead_fraction", F32, "Share of features never above 0 on n_tokens"),
+    nullable("n_tokens", U32, "Held-out tokens measured on", "tokens"),
+)
 
 
 def _end(prefix: str, which: str) -> tuple[Column, ...]:
@@ -53,20 +68,22 @@ DICTIONARY_TABLES = (
         "site",
         "A site's dictionary and its quality on held-out tokens",
         SITE,
-        column("kind", STRING, "Architecture: topk, relu, identity, …"),
-        column("d_model", U32, "Width of the site"),
-        column("n_features", U32, "Features"),
-        column("l0", F32, "Mean features above 0 a token", "features"),
-        column("fve", F32, "1 − Σ‖x − x̂‖² / Σ‖x − mean‖²"),
-        column("loss_increase", F32, "Loss with x̂ in place of x, less the model's own", "nats"),
-        nullable("loss_recovered", F32, "1 − increase / increase under mean ablation"),
-        nullable("loss_recovered_zero", F32, "1 − increase / increase under zero ablation"),
-        nullable("loss_increase_mean", F32, "Increase of the loss under mean ablation", "nats"),
-        nullable("loss_increase_zero", F32, "Increase of the loss under zero ablation", "nats"),
-        nullable("loss", F32, "The model's own loss on these tokens", "nats"),
-        column("dead_fraction", F32, "Share of features never above 0 on n_tokens"),
-        nullable("n_tokens", U32, "Held-out tokens measured on", "tokens"),
+        *_QUALITY,
         column("source", STRING, "train, identity, or the folder or hub id it was loaded from"),
+    ),
+    table(
+        "dictionary_sweep",
+        "point",
+        "site",
+        "A dictionary of a sweep over forms, widths and sparsities, and its quality",
+        column("form", STRING, "How features are few: batch_topk, topk, jumprelu, matryoshka"),
+        column("expansion", U32, "Features per model dimension"),
+        column("k", U32, "Features of a token that it was trained for", "features"),
+        SITE,
+        *_QUALITY,
+        column("training_tokens", I64, "Tokens trained on", "tokens"),
+        nullable("seconds", F64, "Training of all the point's sites; null: found trained", "s"),
+        column("version", STRING, "Data version, and folder below _dictionaries"),
     ),
     table(
         "features",

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import polars as pl
 import pyarrow as pa
 
-PartitionKey: TypeAlias = Literal["shard", "task", "clustering"]
+PartitionKey: TypeAlias = Literal["shard", "task", "clustering", "point"]
 
 
 @dataclass(frozen=True)

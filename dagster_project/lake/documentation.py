@@ -87,6 +87,7 @@ def documentation(table: Table) -> list[dict[str, str | bool]]:
         "shard": "Shard: row range of a source",
         "task": "Task that the row belongs to",
         "clustering": "Clustering that the row belongs to",
+        "point": "Point of the sweep: its form, width and sparsity",
     }
     docs = {key: (path[key], "", False) for key in table.path_keys}
     docs |= {c.name: (c.doc, c.unit, c.nullable) for c in table.columns}

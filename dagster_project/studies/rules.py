@@ -106,12 +106,10 @@ def _check_clustering(file: Path, key: str, spec: ClusteringSpec, of: ContextFea
 def _check_dictionaries(file: Path, spec: DictionariesSpec) -> None:
     for name, part in spec.parts.items():
         key, (kind, _, layer) = f"dictionaries.parts.{name}", name.partition("_")
-        if kind not in ("embed", *KINDS) or (
-            name != kind and (kind == "embed" or not layer.isdecimal())
-        ):
-            raise StudyError(
-                file, key, f"of a kind of site (embed, {', '.join(KINDS)}) or a site", name
-            )
+        numbered = kind in KINDS and (name == kind or layer.isdecimal())
+        if name != "embed" and not numbered:
+            expected = f"of a kind of site (embed, {', '.join(KINDS)}) or a site"
+            raise StudyError(file, key, expected, name)
         source = part.source or spec.source
         if source in NOT_READ and (part.path or part.scale or part.centred):
             expected = f'without path, scale and centred, since source "{source}" has no files'
@@ -125,6 +123,14 @@ def _check_dictionaries(file: Path, spec: DictionariesSpec) -> None:
 
 
 def _check_training(file: Path, key: str, spec: TrainingSpec) -> None:
+    if spec.warm_up + spec.decay > 1:
+        expected = f"at most {1 - spec.warm_up:g}, since warm_up is {spec.warm_up:g}"
+        raise StudyError(file, f"{key}.decay", expected, spec.decay)
+    if spec.form == "matryoshka":
+        if spec.nested_coefficients:
+            expected = 'left out with form "matryoshka", whose parts weigh 1 at every site'
+            raise StudyError(file, f"{key}.nested_coefficients", expected, spec.nested_coefficients)
+        return
     if bool(spec.nested) != bool(spec.nested_coefficients):
         empty, other = ("nested", "nested_coefficients")[:: 1 if spec.nested_coefficients else -1]
         raise StudyError(file, f"{key}.{empty}", f"given, since {other} is", None)

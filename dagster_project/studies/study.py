@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from dagster_project.studies.clustering_lists import with_lists
 from dagster_project.studies.parsing import Distinct, NonEmpty, Range, read_toml, to_dataclass
@@ -22,6 +22,7 @@ ErrorMode: TypeAlias = Literal["default", "keep", "remove"]
 Unit: TypeAlias = Literal["feature", "neuron", "random"]
 EdgeKind: TypeAlias = Literal["direct", "total"]
 Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+Form: TypeAlias = Literal["batch_topk", "topk", "jumprelu", "matryoshka"]
 
 Count = Annotated[int, Range(1)]
 Share = Annotated[float, Range(0.0, 1.0)]
@@ -186,28 +187,42 @@ class ClusteringSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
+    form: Form = "batch_topk"
+    """How features come to be few. `batch_topk`: the k strongest a token of a whole batch;
+    `topk`: of each token; `jumprelu`: those above thresholds that are learnt so that they are k;
+    `matryoshka`: batch_topk whose first features must also do alone, at every site."""
     expansion: Count = 8
     """Features per model dimension."""
     k: Count = 16
-    """Features kept per token, on average (BatchTopK)."""
+    """Features kept per token; with `topk` of each token, else on average."""
     tokens: Count = 1_000_000
     """Tokens trained on for each site (the corpus is repeated when shorter)."""
     batch: Count = 256
     """Tokens in a step: for the same tokens, more steps do better than larger ones."""
     learning_rate: Annotated[float, Range(1e-8, 1.0)] = 8e-3
-    """Adam's for 512 features; goes with 1/√features. Linear warm-up over 5 % of the steps,
-    linear decay over the last 20 %."""
+    """Adam's for 512 features; goes with 1/√features."""
+    warm_up: Share = 0.05
+    """Share of the steps over which the learning rate rises from 0, linearly."""
+    decay: Share = 0.2
+    """Share of the steps, the last ones, over which it falls to 0, linearly."""
+    sparsity_warm_up: Share = 0.0
+    """Share of the steps over which features become few: k falls from four times its value, with
+    `jumprelu` the weight of the penalty rises from 0."""
     dead_after: Count = 50_000
     """Tokens without firing after which a feature counts as dead and gets the auxiliary loss."""
     aux_coefficient: NonNegative = 1 / 32
     """Weight of the auxiliary loss that revives dead features (Gao et al. 2024)."""
     nested: Annotated[tuple[Count, ...], Distinct()] = ()
     """Numbers of features: the first so many must also explain the activation by themselves, so
-    that they learn what activations share (Matryoshka dictionaries; Bussmann et al. 2025)."""
+    that they learn what activations share (Matryoshka dictionaries; Bussmann et al. 2025). With
+    `matryoshka`, empty: 1/32, 3/32, 7/32 and 15/32 of the features, as theirs."""
     nested_coefficients: dict[str, NonNegative] = field(default_factory=dict)
     """Site -> weight of what each of these parts leaves unexplained; other sites have none. It is
     for sites that depend on little but the token, where a dictionary wider than the vocabulary has
-    features for single tokens and none for what tokens share."""
+    features for single tokens and none for what tokens share. Not with `matryoshka`, where each
+    part weighs as much as the whole at every site."""
+    bfloat16: bool = False
+    """On a GPU, products of matrices in bfloat16; weights, Adam's moments and sums stay float32."""
     seed: Seed = 0
     """Of the weights and of the order of tokens."""
 
@@ -268,6 +283,16 @@ class DictionariesSpec:
         own = PartSpec(source=self.source, revision=self.revision)
         named = {f"parts.{key}": part for key, part in self.parts.items() if part.source}
         return [("", own), *named.items()]
+
+
+@dataclass(frozen=True)
+class DictionarySweepSpec:
+    forms: Annotated[tuple[Form, ...], NonEmpty(), Distinct()] = get_args(Form)
+    """As dictionaries.train.form."""
+    expansions: Annotated[tuple[Count, ...], NonEmpty(), Distinct()] = (8,)
+    """Features per model dimension."""
+    ks: Annotated[tuple[Count, ...], NonEmpty(), Distinct()] = (4, 8, 16, 32)
+    """Features kept per token."""
 
 
 @dataclass(frozen=True)
@@ -459,6 +484,10 @@ class ComputeSpec:
     """Processes that a run of the study shares its partitions among, each with its share of the
     cores and a model of its own: worth it for small models. On a GPU always one. Not part of the
     data version."""
+    activation_cache: NonNegative = 0.0
+    """GiB on disk, below the lake, for activations that dictionaries are trained on: a sweep then
+    runs the model once, as far as they suffice (4 bytes a dimension, token and site). They go when
+    nothing is left to train. Not part of the data version: rounds are the same to the bit."""
 
 
 @dataclass(frozen=True)
@@ -475,6 +504,9 @@ class Study:
     """How documents become tokens."""
     dictionaries: DictionariesSpec = DictionariesSpec()
     """The sparse dictionaries of the sites."""
+    dictionary_sweep: DictionarySweepSpec | None = None
+    """Dictionaries of every form, width and sparsity named, each a point that is trained as
+    `dictionaries.train` says else (without nested parts of its own) and measured."""
     features: FeaturesSpec = FeaturesSpec()
     """What is found out about each feature."""
     contexts: ContextsSpec = ContextsSpec()

@@ -20,6 +20,7 @@ from dashboards.components.palette import faint, series
 from dashboards.components.tables import Column, table
 from dashboards.numbers import nats, written
 from dashboards.page import Download, Page, PageState, Visit
+from dashboards.pages.dictionaries_sweep import sweep
 from dashboards.text import plotly
 
 Measure = Literal["fve", "loss_increase", "loss_recovered", "l0", "dead_fraction"]
@@ -39,33 +40,39 @@ class DictionariesState(PageState):
 
     measure: Measure = "fve"
     across: bool = True  # all studies, or the one alone
+    sweep_site: str = ""  # whose dictionaries of a sweep are compared
 
 
 def show(visit: Visit[DictionariesState]) -> Component:
     """The page."""
     rows = _rows(visit)
     if rows.is_empty():
-        return empty("dictionaries", visit.study)
+        own = [layout.panel("All figures", empty("dictionaries", visit.study))]
+    else:
+        own = _quality(visit, rows)
+    return html.Div([*own, sweep(visit)])
+
+
+def _quality(visit: Visit[DictionariesState], rows: pl.DataFrame) -> list[Component]:
+    """The dictionaries that studies use, by site."""
     named = {key: label for key, (label, _) in MEASURES.items()}
     label, number = MEASURES[visit.state.measure]
-    return html.Div(
-        [
-            layout.bar(
-                options(visit, "measure", "Compare by", named, visit.state.measure),
-                toggle(visit, "across", "All studies"),
-            ),
-            layout.panel(
-                term(label, label.capitalize()),
-                _chart(rows, visit.state.measure, number),
-                aside="by site, in forward order",
-            ),
-            layout.panel(
-                "All figures",
-                _table(visit, rows),
-                aside=layout.download("CSV", visit.file("dictionaries.csv")),
-            ),
-        ]
-    )
+    return [
+        layout.bar(
+            options(visit, "measure", "Compare by", named, visit.state.measure),
+            toggle(visit, "across", "All studies"),
+        ),
+        layout.panel(
+            term(label, label.capitalize()),
+            _chart(rows, visit.state.measure, number),
+            aside="by site, in forward order",
+        ),
+        layout.panel(
+            "All figures",
+            _table(visit, rows),
+            aside=layout.download("CSV", visit.file("dictionaries.csv")),
+        ),
+    ]
 
 
 def _rows(visit: Visit[DictionariesState]) -> pl.DataFrame:

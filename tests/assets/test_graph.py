@@ -21,7 +21,7 @@ SNAPSHOT = Path(__file__).with_name("graph.txt")
 
 def tiny(folder: Path) -> Study:
     file = folder / "tiny.toml"
-    file.write_text(TINY_STUDY.replace("{dictionaries}", "train"))
+    file.write_text(TINY_STUDY.replace("{dictionaries}", "train") + "\n[dictionary_sweep]\n")
     return read_study(file)
 
 

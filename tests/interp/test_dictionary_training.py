@@ -15,19 +15,12 @@ from dagster_project.interp import dictionary_training
 from dagster_project.interp.activation_rounds import groups, round_tokens, rounds
 from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.interp.dictionary_files import save
-from dagster_project.interp.dictionary_training import (
-    Checkpoint,
-    Progress,
-    fold,
-    loss,
-    schedule,
-    train,
-)
+from dagster_project.interp.dictionary_training import Checkpoint, Progress, schedule, train
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.sequences import shuffled
 from dagster_project.interp.sites import activations, batch_of
-from dagster_project.interp.training_state import State, Weights, geometric_median, new_state
-from dagster_project.studies.study import TrainingSpec
+from dagster_project.interp.training_state import State, geometric_median, new_state
+from dagster_project.studies.study import Form, TrainingSpec
 
 D_MODEL, PLANTED, ACTIVE = 16, 24, 2
 SPEC = TrainingSpec(
@@ -53,17 +46,24 @@ def planted_rounds(start: int, size: int = 2560, n_sites: int = 1) -> Iterator[T
         yield 0.1 * (f @ rows) + 3.0
 
 
-def test_planted_features_are_found() -> None:
+@pytest.mark.parametrize(
+    ("form", "most_error"),
+    [("batch_topk", 0.07), ("topk", 0.07), ("jumprelu", 0.07), ("matryoshka", 0.15)],
+)
+def test_planted_features_are_found(form: Form, most_error: float) -> None:
+    """With matryoshka the first features, which must do alone, are sums of planted ones."""
     seen: list[Progress] = []
-    spec = replace(SPEC, expansion=3)
+    spec = replace(SPEC, expansion=3, form=form)
     (found,) = train(["resid_0"], planted_rounds, spec, progress=seen.append).values()
     cosines = planted_directions() @ found.W_dec.T
-    assert (cosines.max(-1).values > 0.95).float().mean() >= 0.9
-    assert seen[-1].fve["resid_0"] > 0.93
+    assert (cosines.max(-1).values > 0.95).float().mean() >= 0.9 - 4 * (most_error - 0.07)
+    assert seen[-1].fve["resid_0"] > 1 - most_error
+    assert seen[-1].l0["resid_0"] == pytest.approx(ACTIVE, rel=0.05)
+    assert seen[-1].tokens_per_second > 0
     x = next(planted_rounds(10**6))[0]
     f = found.encode(x)
     error = (x - found.decode(f)).square().sum() / (x - x.mean(0)).square().sum()
-    assert error < 0.07
+    assert error < most_error
     assert float((f > 0).sum(-1).float().mean()) == pytest.approx(ACTIVE, rel=0.05)
     torch.testing.assert_close(found.W_dec.norm(dim=-1), torch.ones(found.n_features))
 
@@ -111,9 +111,15 @@ def killed_after(n_rounds: int) -> Callable[[Progress], None]:
     return follow
 
 
-@pytest.mark.parametrize("n_rounds", [0, 1, 7])
-def test_a_killed_training_ends_like_an_unbroken_one(tmp_path: Path, n_rounds: int) -> None:
-    spec = replace(SHORT, dead_after=600)  # the auxiliary loss takes part
+@pytest.mark.parametrize(
+    ("form", "n_rounds"),
+    [("batch_topk", 0), ("batch_topk", 1), ("batch_topk", 7), ("topk", 3), ("jumprelu", 3)],
+)
+def test_a_killed_training_ends_like_an_unbroken_one(
+    tmp_path: Path, form: Form, n_rounds: int
+) -> None:
+    # the auxiliary loss takes part, and sparsity is still coming
+    spec = replace(SHORT, form=form, dead_after=600, sparsity_warm_up=0.5)
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", "v", seconds=0)
     with pytest.raises(KilledError):
         train(SITES, three_sites, spec, checkpoint=checkpoint, progress=killed_after(n_rounds))
@@ -186,61 +192,11 @@ def test_nested_features_come_first_by_the_coefficient_of_the_site() -> None:
     assert explained("mlp_0") > explained("resid_0") + 0.02
 
 
-def small_weights() -> Weights:
-    random = torch.Generator().manual_seed(2)
-    rows = torch.randn(6, 4, generator=random)
-    rows /= rows.norm(dim=-1, keepdim=True)
-    encoder = rows + 0.1 * torch.randn(6, 4, generator=random)
-    return Weights(encoder, torch.randn(6, generator=random), rows, torch.randn(4))
-
-
-def test_loss_by_hand() -> None:
-    # d = 2; features x and y, of which three a batch are kept; decoder rows are the axes.
-    axes, none = torch.eye(2), torch.zeros(())
-    weights = Weights(axes, torch.zeros(2), axes, torch.zeros(2))
-    x = torch.tensor([[2.0, 1.0], [0.5, 3.0], [-2.0, -1.0]])
-    # kept: 2 and 1 of the first, 3 of the second. Error: (0, 0), (.5, 0), (−2, −1): 5.25.
-    # Mean (1/6, 1): variance 4 + .25 + 4 − 3/36 + 0 + 4 + 4.
-    variance = 8.25 - 3 / 36 + 8
-    found = loss(weights, x, 1, none, torch.tensor([False, False]))
-    assert float(found.unexplained) == pytest.approx(5.25 / variance)
-    # Squared norms 5, 9.25 and 5: a token is held against its own.
-    assert float(found.relative) == pytest.approx((0 / 5 + 0.25 / 9.25 + 5 / 5) / 3)
-    assert float(found.auxiliary) == 0
-    assert found.fired.tolist() == [True, True]
-    assert float(found.least) == 1
-    # Above 2.5 there is y alone.
-    found = loss(weights, x, 1, torch.tensor(2.5), torch.tensor([False, False]))
-    assert found.fired.tolist() == [False, True]
-    # With y dead it reconstructs the error (0, 0), (.5, 0), (−2, −1) by y = 1, 3, −1. What is
-    # left: (0, −1), (.5, −3), (−2, 0): 14.25. The error's mean is (−1/2, −1/3).
-    found = loss(weights, x, 1, none, torch.tensor([False, True]))
-    assert float(found.auxiliary) == pytest.approx(14.25 / (4.25 - 3 / 4 + 1 - 3 / 9))
-    # The first feature alone leaves (0, 1), (.5, 3), (−2, −1); both leave what all leave.
-    found = loss(weights, x, 1, none, torch.tensor([False, False]), nested=(1, 2))
-    alone = (1 / 5 + 9.25 / 9.25 + 5 / 5) / 3
-    assert float(found.nested) == pytest.approx(alone + float(found.relative))
-    # A token that is all but nothing counts as one of a tenth of the mean norm, √2.
-    found = loss(weights, torch.tensor([[2.0, 1.0], [0.0, -1e-3]]), 1, none, torch.zeros(2) > 0)
-    assert float(found.relative) == pytest.approx((0 + 1e-6 / 0.02) / 2)
-
-
-def test_folding_keeps_what_the_dictionary_does() -> None:
-    weights, centre, scale = small_weights(), torch.randn(4), 0.37
-    x = torch.randn(20, 4)
-    inner = (x - centre) * scale
-    pre = inner @ weights.W_enc.T + weights.b_enc
-    f = pre * (pre > 0.7)
-    x_hat = (f @ weights.W_dec + weights.b_dec) / scale + centre
-    folded = fold(weights, centre, scale, torch.tensor(0.7))
-    torch.testing.assert_close(folded.encode(x), f / scale, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(folded.decode(folded.encode(x)), x_hat, atol=1e-5, rtol=1e-5)
-
-
 def test_schedule_warms_up_and_decays() -> None:
-    assert [schedule(step, 100) for step in (0, 4, 50, 79, 80, 90, 99)] == pytest.approx(
+    assert [schedule(step, 100, 0.05, 0.2) for step in (0, 4, 50, 79, 80, 90, 99)] == pytest.approx(
         [0.2, 1, 1, 1, 1, 0.5, 0.05]
     )
+    assert {schedule(step, 100, 0.0, 0.0) for step in range(100)} == {1.0}
 
 
 def test_geometric_median_resists_outliers() -> None:

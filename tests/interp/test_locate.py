@@ -119,7 +119,7 @@ class Independent:
         return found
 
 
-CHOICES = [("sum", 0.2, 0.4), ("none", 0.2, 0.5), ("sum", 0.55, 0.1)]
+CHOICES = [("sum", 0.2, 0.4), ("none", 0.2, 0.5), ("sum", 0.4, 0.1)]
 
 
 @pytest.mark.parametrize(("aggregation", "metric", "node"), CHOICES)

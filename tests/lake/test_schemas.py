@@ -19,6 +19,8 @@ DESIGN = {
     "context_gradients": "study context_id vector norm",
     "dictionaries": "study site kind d_model n_features l0 fve loss_increase loss_recovered "
     "dead_fraction source",
+    "dictionary_sweep": "study point form expansion k site kind d_model n_features l0 fve "
+    "loss_increase loss_recovered dead_fraction n_tokens training_tokens seconds version",
     "features": "study site feature density mean_activation max_activation label",
     "feature_neighbours": "study site feature kind rank other value",
     "feature_examples": "study site feature rank doc_id pos activation interval",

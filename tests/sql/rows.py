@@ -97,6 +97,16 @@ DICTIONARIES: list[Row] = [
     {"site": site, "kind": "topk", "n_features": 8, "dead_fraction": 0.25, "fve": fve}
     for site, fve in (("resid_10", 0.5), ("resid_2", 0.75), ("embed", 1.0))
 ]
+SWEEP: list[Row] = [  # of two sites; k, then L0 and loss increase of each site
+    {"form": form, "expansion": 8, "k": k, "site": site, "l0": l0, "loss_increase": loss}
+    for form, k, *figures in (
+        ("topk", 4, (4.0, 0.5), (4.0, 1.5)),
+        ("topk", 8, (8.0, 0.25), (8.0, 0.75)),
+        ("jumprelu", 4, (4.0, 0.75), (5.0, 1.75)),  # at resid_0 more of both than topk-x8-k4
+        ("jumprelu", 8, (8.0, 0.25), (7.0, 0.25)),  # at embed just as topk-x8-k8
+    )
+    for site, (l0, loss) in zip(("embed", "resid_0"), figures, strict=True)
+]
 FEATURES: list[Row] = [EMBED | {"feature": 1, "label": "plural", "density": 0.25}]
 NODES_A: list[Row] = [
     {"circuit": "a", "site": "resid_0", "feature": 2, "effect": -1.0},

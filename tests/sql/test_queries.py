@@ -39,6 +39,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
     for name, row in rows.CLUSTERINGS.items():
         put(lake, "clusterings", [row], **S, clustering=name)
     put(lake, "dictionaries", rows.DICTIONARIES, **S)
+    for row in rows.SWEEP[::2]:
+        point = f"{row['form']}-x8-k{row['k']}"
+        of_point = [r for r in rows.SWEEP if (r["form"], r["k"]) == (row["form"], row["k"])]
+        put(lake, "dictionary_sweep", of_point, **S, point=point)
     put(lake, "features", rows.FEATURES, **S)
     for task, circuits in rows.CIRCUITS.items():
         put(lake, "circuits", circuits, **S, task=task)
@@ -93,6 +97,23 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
     "dictionary_quality": (
         "site, layer, alive",
         [("embed", -1, 6), ("resid_2", 2, 6), ("resid_10", 10, 6)],
+    ),
+    "dictionary_pareto": (
+        "site, point, l0, loss_increase, on_front",
+        [
+            ("all", "topk-x8-k4", 4.0, 1.0, True),
+            ("all", "jumprelu-x8-k4", 4.5, 1.25, False),
+            ("all", "jumprelu-x8-k8", 7.5, 0.25, True),
+            ("all", "topk-x8-k8", 8.0, 0.5, False),
+            ("embed", "jumprelu-x8-k4", 4.0, 0.75, False),
+            ("embed", "topk-x8-k4", 4.0, 0.5, True),
+            ("embed", "jumprelu-x8-k8", 8.0, 0.25, True),
+            ("embed", "topk-x8-k8", 8.0, 0.25, True),
+            ("resid_0", "topk-x8-k4", 4.0, 1.5, True),
+            ("resid_0", "jumprelu-x8-k4", 5.0, 1.75, False),
+            ("resid_0", "jumprelu-x8-k8", 7.0, 0.25, True),
+            ("resid_0", "topk-x8-k8", 8.0, 0.75, False),
+        ],
     ),
     "cluster_ranking()": (
         "cluster, place, share, top_answers, variety, circuit, interestingness",

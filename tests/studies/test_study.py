@@ -169,6 +169,25 @@ def test_lists_of_sizes_and_parts_make_a_clustering_of_each(tmp_path: Path) -> N
             "given, since nested_coefficients is",
             "nothing",
         ),
+        (
+            '[dictionaries.train]\nform = "gated"',
+            "dictionaries.train.form",
+            "one of ['batch_topk', 'topk', 'jumprelu', 'matryoshka']",
+            '"gated"',
+        ),
+        (
+            '[dictionaries.train]\nform = "matryoshka"\nnested_coefficients = {embed = 0.1}',
+            "dictionaries.train.nested_coefficients",
+            'left out with form "matryoshka"',
+            "{'embed': 0.1}",
+        ),
+        (
+            "[dictionaries.train]\nwarm_up = 0.5\ndecay = 0.75",
+            "dictionaries.train.decay",
+            "at most 0.5, since warm_up is 0.5",
+            "0.75",
+        ),
+        ("[dictionary_sweep]\nks = []", "dictionary_sweep.ks", "a non-empty list", "[]"),
         ("recipe = 3", "recipe", "a table", "3"),
         ("[shift]\nsite = 'embed'\nprobes = {}", "shift.probes", "a non-empty table", "{}"),
         (
