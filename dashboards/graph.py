@@ -18,7 +18,7 @@ MOST_NODES, MOST_EDGES = 1_500, 10_000  # of a circuit, the strongest
 METRIC = "y"
 LONGEST_NAME = 60  # characters of a group's
 BETWEEN, WITHIN = "*", "~"
-_KINDS = {"resid": 2, "mlp": 1, "attn": 0, "embed": -1}  # order within a layer
+_KINDS = {"resid": 4, "mlp": 3, "mid": 2, "attn": 1, "z": 0, "embed": -1}  # order within a layer
 
 
 class Circuit(NamedTuple):

@@ -41,6 +41,9 @@ def compute(run: StageRun) -> StageResult:
     model = resources.model(run.study)
     sites = sites_of(run.study, model)
     own = [site for site in sites if run.study.dictionaries.part(site).source == TRAIN]
+    if wide := [site for site in own if model.width(site) != model.d_model]:
+        expected = f"sites of the stream's width where dictionaries are {TRAIN}ed"
+        raise StudyError(run.study.file, "dictionaries.sites", expected, wide)
     made = trained(run, own, STAGE.name) if own else None
     root = weights(run.lake, run.version)
     loaded = read(run.study, root, model, "cpu")

@@ -15,7 +15,7 @@ import polars as pl
 
 from dagster_project.interp.edges import METRIC
 from dagster_project.interp.prompt import PromptCircuit
-from dagster_project.interp.site_names import site_names
+from dagster_project.interp.site_names import KINDS, site_names
 
 Node: TypeAlias = tuple[str, int | None, int]  # site, pos, feature
 
@@ -61,7 +61,7 @@ def _rows(nodes: pl.DataFrame) -> list[str]:
     """Sites with nodes, the last first: the pass goes up."""
     there = set(nodes["site"])
     layers = 1 + max((int(s.rpartition("_")[2]) for s in there if s != "embed"), default=0)
-    return [site for site in reversed(site_names(layers)) if site in there] or ["embed"]
+    return [site for site in reversed(site_names(layers, KINDS)) if site in there] or ["embed"]
 
 
 def _columns(circuit: PromptCircuit, nodes: pl.DataFrame) -> tuple[list[float], list[float]]:

@@ -268,7 +268,7 @@ def test_lists_of_sizes_and_parts_make_a_clustering_of_each(tmp_path: Path) -> N
         (
             "[dictionaries.parts.rest]\nsource = './x'",
             "dictionaries.parts.rest",
-            "of a kind of site (embed, attn, mlp, mid, z, resid) or a site",
+            "of a kind of site (embed, z, attn, mid, mlp, resid) or a site",
             '"rest"',
         ),
         (
