@@ -262,7 +262,7 @@ class DictionariesSpec:
     missing: Literal["error", "leave_out", "identity"] = "error"
     """What a site without a dictionary is: an error, no site of the study, or neurons."""
     sites: Annotated[tuple[str, ...], Distinct()] = ()
-    """Sites that take part. Empty: `embed` and every `attn_i`, `mlp_i` and `resid_i`. There are also
+    """Sites that take part. Empty: `embed` and every `attn_i`, `mlp_i`, `resid_i`. There are also
     `mid_i`, the stream between attention and MLP of a sequential model, and `z_i`, what attention's
     output projection reads."""
     shards: Annotated[int, Range(0)] = 0
