@@ -30,9 +30,9 @@ REPRESENTATIONS = {
 EDITS = {
     "none": "nothing",
     "by_hand": "features chosen by hand",
-    "by_rule": "features chosen by labels",
+    "by_rule": "features chosen by rule",
     "random": "random features",
-    "neurons": "neurons chosen by labels",
+    "neurons": "neurons chosen by rule",
     "oracle": "nothing, balanced training",
 }
 
