@@ -29,11 +29,12 @@ assert set(MEASURES) == set(get_args(Measure))
 STABILITY = {"ari_seeds": "ARI other seeds", "ari_halves": "ARI halves"}
 PARTS = {"report": "to report by", "all": "all", "choose": "to choose by"}  # opened in this order
 NONE = "–"  # no second clustering
+LEAST = 0.001  # below which a figure is written by its first digits
 LONGEST_NAME, LETTER = 30, 7  # of a clustering, in letters; px of one
 FACTS = (
     *("part", "representation", "metric", "aggregation", "similarity", "unit_norm_per_site"),
-    *("unit_rows", "errors", "svd_cut", "assign", "n_clusters", "n_contexts", "n_zero"),
-    *("n_left_out", "seconds"),
+    *("unit_rows", "errors", "svd_cut", "assign", "min_cluster_size", "clusters_asked"),
+    *("n_clusters", "n_contexts", "n_zero", "n_left_out", "residual", "seconds"),
 )
 
 
@@ -186,7 +187,8 @@ def _facts(rows: Sequence[Mapping[str, Any]]) -> Component:
 def _fact_name(key: str) -> str | Component:
     explained = {"part": "part", "representation": "representation", "ari": "ARI", "nmi": "NMI"}
     explained |= {"purity": "purity", "silhouette": "silhouette"}
-    names = {"n_clusters": "clusters", "n_contexts": "contexts", "n_zero": "zero vectors"}
+    names = {"n_clusters": "clusters found", "n_contexts": "contexts", "n_zero": "zero vectors"}
+    names |= {"residual": "residual of eigenvectors", "min_cluster_size": "smallest cluster"}
     names |= {"seconds": "time [s]", "svd_cut": "SVD cut", "errors": "error nodes"}
     names |= {"assign": "grouped by", "n_left_out": "left out", **STABILITY}
     shown = names.get(key, MEASURES.get(key, key.replace("_", " ")))
@@ -199,7 +201,7 @@ def _fact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return written(value, ".3f")
+        return written(value, ".1e" if 0 < abs(value) < LEAST else ".3f")
     return f"{value:,}" if isinstance(value, int) else str(value) or "–"
 
 

@@ -64,6 +64,7 @@ MEMBERS: list[Row] = [
 ]
 ABS: Row = {"representation": "abs_effects", "similarity": "clipped", "n_clusters": 3}
 SIGNED: Row = {"representation": "effects", "similarity": "cosine", "n_clusters": 3}
+DENSE: Row = SIGNED | {"assign": "hdbscan", "min_cluster_size": 8, "clusters_asked": 3}
 CLUSTERINGS: dict[str, Row] = {
     "all": ABS | {"part": "all", "ari": 1.0},
     "abs-c": ABS | {"part": "choose", "ari": 0.75, "previous_ari": 1.0, "ari_seeds": 1.0},
@@ -74,6 +75,9 @@ CLUSTERINGS: dict[str, Row] = {
     "signed-c": SIGNED | {"part": "choose", "ari": 0.5, "ari_seeds": 0.5, "ari_halves": 0.25},
     "signed-r": SIGNED | {"part": "report", "ari": 0.875, "previous_ari": 0.5, "ari_seeds": 0.75},
     "qr": SIGNED | {"assign": "cluster_qr", "part": "report"},
+    "dense-c": DENSE | {"part": "choose", "ari": 0.25, "n_clusters": 5},
+    "dense-r": DENSE | {"part": "report", "ari": 0.375, "n_clusters": 7},
+    "finer": DENSE | {"part": "report", "ari": 0.5, "n_clusters": 9, "min_cluster_size": 4},
     "alone": SIGNED | {"n_clusters": 4, "part": "report", "ari": 1.0},
 }
 CLUSTERS: list[Row] = [

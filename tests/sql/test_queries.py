@@ -126,19 +126,26 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         ],
     ),
     "clusterings_compared": (  # abs_effects: reported twice, (0.625 + 0.875) / 2
-        "representation, clusterings, choose_ari, report_ari, ari_seeds, ari_halves, chosen, "
-        "previous_ari, last_ari, over_previous, over_answer, over_last",
+        "representation, clusterings, clusters_asked, n_clusters, choose_ari, report_ari, "
+        "ari_seeds, ari_halves, chosen, previous_ari, last_ari, over_previous, "
+        "over_answer, over_last",
         [
             (
-                *("abs_effects", ["abs-c", "abs-r", "abs-r2"], 0.75, 0.75, 1.0, None, True),
+                *("abs_effects", ["abs-c", "abs-r", "abs-r2"], 3, [3, 3, 3], 0.75, 0.75, 1.0),
+                *(None, True),
                 *(0.5, 0.625, 0.25, 0.5, 0.125),
             ),
             (
-                *("effects", ["signed-c", "signed-r"], 0.5, 0.875, 0.625, 0.25, False),
+                *("effects", ["signed-c", "signed-r"], 3, [3, 3], 0.5, 0.875, 0.625, 0.25, False),
                 *(0.5, None, 0.375, None, None),
             ),
-            ("effects", ["alone"], None, 1.0, None, None, False, None, None, None, None, None),
-            ("effects", ["qr"], None, None, None, None, False, None, None, None, None, None),
+            (  # each half has found its own number of clusters
+                *("effects", ["dense-c", "dense-r"], 3, [5, 7], 0.25, 0.375, None, None, False),
+                *(None,) * 5,
+            ),
+            ("effects", ["alone"], 4, [4], None, 1.0, None, None, False, *(None,) * 5),
+            ("effects", ["finer"], 3, [9], None, 0.5, None, None, False, *(None,) * 5),
+            ("effects", ["qr"], 3, [3], None, None, None, None, False, *(None,) * 5),
         ],
     ),
     "strongest_nodes": (

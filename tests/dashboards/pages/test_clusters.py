@@ -335,7 +335,7 @@ def test_clusterings_are_compared_alone_and_in_twos(visit: Visit) -> None:
     expect(page).to_have_url(re.compile("two=second"))
     panel = page.locator(".panel", has_text="Clusters of first and second")
     expect(panel).to_contain_text("ARI of the two 0.545 on 5 contexts in common")
-    expect(page.locator(".made .differs").first).to_contain_text("clusters24")
+    expect(page.locator(".made .differs").first).to_contain_text("clusters found24")
     page.reload()
     expect(panel).to_be_visible()
     page.locator("#clusterings-table").get_by_role("link", name="second").click()  # alone
