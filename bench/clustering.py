@@ -87,7 +87,7 @@ def measured(n: int, k: int, device: str) -> Figures:
     X, truth = planted(n, k)
     spec, at = ClusteringSpec(n_clusters=k), torch.device(device)
     held, busy, began = memory(), os.times(), now(at)
-    points = embedded(X, spec, at)
+    points = embedded(X, spec, at).points
     middle = now(at)
     labels = clusters_of(points, spec).labels
     ended, after = now(at), os.times()

@@ -6,6 +6,7 @@
 
 Without a patch, effects are those of taking a node away. The prompt becomes a task of the study in
 the lake: SQL and the dashboard show its circuit beside those of the study's own tasks.
+`python -m dagster_project.prompt embedded --remove NAME` takes all of it out again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dagster_project.processes import leave
 if TYPE_CHECKING:
     from dagster_project.interp.prompt import PromptCircuit
     from dagster_project.lake.store import Lake
-    from dagster_project.studies.study import EdgeKind
+    from dagster_project.studies.study import EdgeKind, Study
 
 WIDTH = 110  # where it is not a terminal's
 SHOWN = 15  # nodes and edges in the tables
@@ -36,14 +37,20 @@ TOKENS = 4  # that a feature raises most, in place of a label
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if lacking := _lacking(options):
+        parser.error(lacking)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in `run`
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     console, errors = Console(), Console(stderr=True)
     if not console.is_terminal:
         console.width = WIDTH
     try:
-        _run(options, console, errors)
+        if options.remove:
+            _remove(options, console)
+        else:
+            _run(options, console, errors)
     except (ValueError, RuntimeError, OSError, LakeError, duckdb.Error) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -58,17 +65,11 @@ def _run(options: argparse.Namespace, console: Console, errors: Console) -> None
     from dagster_project.interp.circuit_svg import svg
     from dagster_project.interp.prompt import Prompt
     from dagster_project.lake.catalog import connect
-    from dagster_project.lake.store import Lake
-    from dagster_project.studies.registry import load_studies
 
     def log(text: str) -> None:
         errors.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
-    studies, faulty = load_studies()
-    if options.study not in studies:
-        none = f'There is no study "{options.study}". Studies: {", ".join(studies)}.'
-        raise ValueError("\n".join([*map(str, faulty), none]))
-    study, lake = studies[options.study], Lake(Path(options.root))
+    study, lake = _where(options)
     prompt = Prompt(options.clean, options.answer, options.patch, options.patch_answer)
     name = options.name or prompt_task.prompt_name(prompt)
     limits = prompt_task.Thresholds(options.threshold, options.edge_threshold)
@@ -86,6 +87,30 @@ def _run(options: argparse.Namespace, console: Console, errors: Console) -> None
     query = f"from circuit_edges where circuit = '{circuit}' order by abs(weight) desc"
     console.print(f"rows     {query}", markup=False, highlight=False, soft_wrap=True)
     log(f"all of it: {time.perf_counter() - started:.2f} s")
+
+
+def _remove(options: argparse.Namespace, console: Console) -> None:
+    from dagster_project import prompt_task
+    from dagster_project.lake.catalog import connect
+
+    study, lake = _where(options)
+    gone = prompt_task.remove(study, lake, options.remove)
+    connect(lake).close()
+    console.print(f"removed  {options.remove}: its rows of all tables", markup=False)
+    for path in gone:
+        console.print(f"         {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _where(options: argparse.Namespace) -> tuple[Study, Lake]:
+    """The study that is meant, and the lake. Raises ValueError."""
+    from dagster_project.lake.store import Lake
+    from dagster_project.studies.registry import load_studies
+
+    studies, faulty = load_studies()
+    if options.study not in studies:
+        none = f'There is no study "{options.study}". Studies: {", ".join(studies)}.'
+        raise ValueError("\n".join([*map(str, faulty), none]))
+    return studies[options.study], Lake(Path(options.root))
 
 
 def meanings(lake: Lake, study: str, nodes: pl.DataFrame) -> list[str]:
@@ -154,6 +179,18 @@ def _values(found: PromptCircuit) -> str:
     return f'{what}: {clean:+.3f} after "{prompt.clean}", {patch:+.3f} after "{prompt.patch}"'
 
 
+def _lacking(options: argparse.Namespace) -> str:
+    """Which option another needs, asked before anything large is imported; empty: none."""
+    if options.remove:
+        return ""
+    if options.clean is None or options.answer is None:
+        return "--clean and --answer are needed: the prompt, and what follows it"
+    if (options.patch is None) == (options.patch_answer is None):
+        return ""
+    there, lacking = ("--patch", "--patch-answer")[:: 1 if options.patch is not None else -1]
+    return f"{there} needs {lacking}: a patch has a prompt and an answer"
+
+
 def _size(text: str) -> float:
     if not (size := float(text)) >= 0:
         raise argparse.ArgumentTypeError(f"expected 0 or more, found {text}")
@@ -169,8 +206,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", help="name of a study, for its model and dictionaries")
-    parser.add_argument("--clean", required=True, help="the prompt")
-    parser.add_argument("--answer", required=True, help="one token, leading space included")
+    parser.add_argument("--clean", help="the prompt")
+    parser.add_argument("--answer", help="one token, leading space included")
     parser.add_argument("--patch", help="a prompt of as many tokens")
     parser.add_argument("--patch-answer", help="its answer")
     parser.add_argument("--name", help="of the task in the lake; made of the prompt by default")
@@ -180,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{what}", type=_size, metavar="SIZE", help=shown)
     parser.add_argument("--total", action="store_true", help="show the total-effect graph")
     parser.add_argument("--svg", metavar="FILE", help="where the picture goes, instead of the lake")
+    parser.add_argument("--remove", metavar="NAME", help="take a prompt's task out of the lake")
     root_option(parser)
     return parser
 

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from dagster_project import resources
@@ -67,7 +68,7 @@ def with_prompt(
     prompt_pairs(prompt, resources.tokenizer(study))
     keys = ("clean_prefix", "clean_answer", "patch_prefix", "patch_answer")
     text = json.dumps(dict(zip(keys, prompt, strict=True)), ensure_ascii=False) + "\n"
-    file = lake.folder(FOLDER, study=study.name) / f"{name}.jsonl"
+    file = _file(study, lake, name)
     if not file.is_file() or file.read_text(encoding="utf-8") != text:
         temporary = temporary_beside(file)
         temporary.write_text(text, encoding="utf-8")
@@ -111,6 +112,30 @@ def make(study: Study, lake: Lake, name: str, log: Callable[[str], None]) -> Non
         if failed := [check.name for check in made.result.checks if not check.passed]:
             raise UnfitError(f"{study.name}/{stage.name} {partition}: failed {', '.join(failed)}")
         log(f"{stage.name}: {made.seconds:.2f} s")
+
+
+def prompts(study: Study, lake: Lake) -> list[str]:
+    """Names of the prompts that the lake has of a study."""
+    return sorted(file.stem for file in _file(study, lake, "").parent.glob("*.jsonl"))
+
+
+def remove(study: Study, lake: Lake, name: str) -> list[Path]:
+    """Take a prompt out of the lake: its partition of each table, its picture, its file; these
+    two are returned where they were there. Raises PromptError where no prompt has the name."""
+    if name not in (there := prompts(study, lake)):
+        known = f"one of {', '.join(there)}" if there else "none: the lake has no prompts"
+        raise PromptError(f'{study.name}: expected the name of a prompt, {known}, found "{name}"')
+    for table in reversed([table for stage in MADE for table in STAGES[stage].tables]):
+        lake.remove(table, study=study.name, task=name)
+    file = _file(study, lake, name)
+    gone = [path for path in (file.with_suffix(".svg"), file) if path.is_file()]
+    for path in gone:  # the file last: what was killed before can be asked again
+        path.unlink()
+    return gone
+
+
+def _file(study: Study, lake: Lake, name: str) -> Path:
+    return lake.folder(FOLDER, study=study.name) / f"{name}.jsonl"
 
 
 def _reads_corpus(stage: Stage, study: Study, partition: str) -> bool:

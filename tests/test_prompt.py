@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from dagster_project import resources
+from dagster_project.assets.flow import STAGES
 from dagster_project.assets.materialize import UnfitError
 from dagster_project.interp.prompt import Prompt, circuit_of
 from dagster_project.lake.catalog import connect
 from dagster_project.lake.store import Lake
 from dagster_project.prompt import main, meanings
-from dagster_project.prompt_task import make, prompt_name, with_prompt
+from dagster_project.prompt_task import MADE, make, prompt_name, with_prompt
 from dagster_project.studies.registry import load_studies
 from dagster_project.studies.study import Study, read_study
 from tests.conftest import write_tiny_study
@@ -147,6 +150,50 @@ def test_dictionaries_that_need_a_corpus_are_asked_for(tmp_path: Path) -> None:
     task = with_prompt(study, lake, prompt, "mine")
     with pytest.raises(UnfitError, match="run tiny --only corpus documents tokens dictionaries"):
         make(task, lake, "mine", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--patch", "The bakers"], "--patch needs --patch-answer"),
+        (["--patch-answer", " are"], "--patch-answer needs --patch"),
+    ],
+)
+def test_half_a_patch_is_refused_before_anything_is_imported(
+    tmp_path: Path, arguments: list[str], why: str
+) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "dagster_project.prompt"]
+    asked = [*command, *ASKED, *arguments, "--root", str(tmp_path)]
+    ended = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert f"error: {why}" in ended.stderr
+    imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert "argparse" in imported
+    assert not imported & {"torch", "transformers", "dagster"}
+
+
+def test_a_prompt_is_taken_out_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = ["--root", str(tmp_path)]
+    for name in ("mine", "other"):
+        assert main([*ASKED, "--name", name, *root]) == 0
+    lake = Lake(tmp_path)
+    made = [table for stage in MADE for table in STAGES[stage].tables]
+    assert all(lake.partitions(table, "embedded") == ["mine", "other"] for table in made)
+    others = {file: file.stat().st_mtime_ns for t in made for file in lake.files(t, task="other")}
+    capsys.readouterr()
+    assert main(["embedded", "--remove", "mine", *root]) == 0
+    assert "mine.jsonl" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*mine*"))
+    assert others == {f: f.stat().st_mtime_ns for t in made for f in lake.files(t)}
+    with connect(lake) as connection:
+        assert connection.sql("select distinct task from circuits").pl()["task"].to_list() == [
+            "other"
+        ]
+    for name in ("mine", "rc"):  # gone; a task of the study
+        assert main(["embedded", "--remove", name, *root]) == 1
+        assert "expected the name of a prompt, one of other" in capsys.readouterr().err
 
 
 def test_names_tell_prompts_apart() -> None:

@@ -34,6 +34,7 @@ from tests.conftest import history_in, write_tiny_study
 
 REPOSITORY = Path(__file__).parents[1]
 SPARSE = {"excess_loss_by_skill", "cluster_skills", "clusterings_compared"}  # need known rules
+SPARSE |= {"skipping_edges"}  # needs a total-effect graph
 KILLED_AT = ("losses", "dictionaries", "cluster_members", "faithfulness")
 FLOW = [t for stage in STAGES.values() for t in stage.tables]
 

@@ -39,7 +39,9 @@ DICTIONARIES: list[Row] = [
     SITE | {"site": "embed", "loss_increase": 0.125, "dead_fraction": 0.25},
     SITE | {"site": "resid_0", "loss_increase": -0.0625, "dead_fraction": 0.0},
 ]
-CLUSTERED: Row = {"representation": "abs_effects", "n_clusters": 9}
+USUAL: Row = {"similarity": "cosine", "unit_norm_per_site": True, "unit_rows": True}
+USUAL |= {"assign": "kmeans"}
+CLUSTERED: Row = {"representation": "abs_effects", "n_clusters": 9} | USUAL
 REPORT: Row = {"ari": 0.75, "previous_ari": 0.25, "answer_ari": 0.125, "last_ari": 0.5}
 CIRCUIT: Row = {"circuit": "rc.ig.none", "edge_kind": "direct", "n_nodes": 12, "n_edges": 34}
 CURVE: list[Row] = [
@@ -159,6 +161,32 @@ def test_clusterings_that_report_nothing_are_listed_one_by_one(lake: Lake, said:
     whole: Row = {"part": "all", "n_contexts": 60, "silhouette": 0.25}
     put(lake, "clusterings", [CLUSTERED | whole], **S, clustering="c")
     assert "c abs_effects 9 60 0.250 –" in said()
+
+
+def test_representations_that_differ_in_options_have_different_names(
+    lake: Lake, said: Said
+) -> None:
+    put_corpus(lake)
+    options: list[Row] = [
+        {},
+        {"errors": True},
+        {"similarity": "angular"},
+        {"aggregation": "last position"},
+        {"assign": "hdbscan", "min_cluster_size": 4, "clusters_asked": 30, "n_clusters": 17},
+    ]
+    usual: Row = {"representation": "root_effects", "n_clusters": 30} | USUAL
+    for place, more in enumerate(options):
+        row = usual | more | {"part": "report", "ari": 0.5 - place / 16}
+        put(lake, "clusterings", [row], **S, clustering=f"c{place}")
+    text = said()
+    for name in (
+        "√|effects| 30",
+        "√|effects|, with error nodes 30",
+        "√|effects|, angular similarity 30",
+        "√|effects|, at the last position 30",
+        "√|effects|, by hdbscan from 4 on 30",
+    ):
+        assert text.count(name) == 1, name
 
 
 def test_every_representation_has_a_name() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dagster_project.interp.clusterings import Clustered
+    from dagster_project.interp.kept import Kept
 
 DOC = """Clusters of contexts by the activations or effects of their nodes, or by the gradients of
 their losses over the parameters, with a 2-D map.
@@ -42,7 +43,6 @@ SHOWN = 20
 
 def compute(run: StageRun) -> StageResult:
     from dagster_project.interp.clusterings import clustered, part_of, with_previous
-    from dagster_project.interp.kept import Kept
 
     spec, of = run.study.clusterings[run.partition], run.study.context_features
     started = time.perf_counter()
@@ -52,7 +52,7 @@ def compute(run: StageRun) -> StageResult:
     by_gradients = spec.representation == "gradients"
     gradients = run.scan_shards("context_gradients") if by_gradients else None
     where = device(run.study).replace("mps", "cpu")  # which has no double precision
-    kept = Kept(scratch.shared(run, "embedding", _shared(run, spec))) if spec.embedded else None
+    kept = _kept(run, spec) if spec.embedded else None
     found = clustered(features, contexts, spec, of, gradients, where, kept)
     summary = found.clusterings.with_columns(
         unit_norm_per_site=pl.lit(None if by_gradients else spec.unit_norm_per_site, pl.Boolean),
@@ -64,6 +64,16 @@ def compute(run: StageRun) -> StageResult:
     _write(run, found._replace(clusterings=summary))
     expected = min(spec.max_contexts or len(contexts), len(contexts))
     return StageResult(_figures(found), _checks(found, expected), _plot(found.cluster_members))
+
+
+def _kept(run: StageRun, spec: ClusteringSpec) -> Kept:
+    """Where an embedding lies for as long as a clustering that shares it is to be made."""
+    from dagster_project.interp.kept import Kept
+
+    version, others = _shared(run, spec), run.study.clusterings.items()
+    sharing = [name for name, s in others if s.embedded and _shared(run, s) == version]
+    parts = [scratch.Part(STAGE.name, name) for name in sharing]
+    return Kept(scratch.shared(run, STAGE.name, version, parts))
 
 
 def _shared(run: StageRun, spec: ClusteringSpec) -> str:
@@ -89,7 +99,7 @@ def _figures(found: Clustered) -> dict[str, int | float | str | None]:
     row = found.clusterings.row(0, named=True)
     shown = (
         *("n_clusters", "n_contexts", "n_zero", "n_left_out", "sample", "silhouette"),
-        *("ari", "nmi", "purity", "ari_seeds", "ari_halves"),
+        *("ari", "nmi", "purity", "ari_seeds", "ari_halves", "residual"),
     )
     baselines = {name: value for name, value in row.items() if name.endswith("_ari")}
     largest = found.clusters["size"].max()
@@ -155,6 +165,6 @@ STAGE = Stage(
         "by_size": "Clusters are numbered 0, 1, … without a gap, the largest first.",
         "placed": "Every context in a cluster has a place on the map.",
     },
-    code_version="6",  # all groups that are alike in nothing
+    code_version="7",  # what was asked for, and how exact the eigenvectors are
     kinds=("parquet", "scikitlearn"),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from dagster_project.assets.dictionary_training import Trained, drop_cache, figures, plot, train
+from dagster_project.assets.dictionary_training import Trained, figures, plot, train
 from dagster_project.assets.stage import Stage, StageResult, StageRun
 from dagster_project.lake.store import Lake
 from dagster_project.studies.parsing import StudyError
@@ -49,7 +49,6 @@ def compute(run: StageRun) -> StageResult:
     loaded = read(run.study, root, model, "cpu")
     features = sum(dictionary.n_features for dictionary in loaded.values())
     shown = {"sites": len(loaded), "features": features, "d_model": model.d_model}
-    drop_cache(run, left=run.study.dictionary_sweep is not None)
     if not made:
         return StageResult(shown)
     return StageResult({**shown, **figures(made.curve)}, plot=plot(made.curve))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from dagster_project.assets import dictionaries, dictionary_quality
-from dagster_project.assets.dictionary_training import drop_cache, figures, plot
+from dagster_project.assets.dictionary_training import figures, plot
 from dagster_project.assets.stage import Stage, StageResult, StageRun
 from dagster_project.provenance import Provenance
 from dagster_project.studies.study import Study
@@ -44,7 +44,6 @@ def compute(run: StageRun) -> StageResult:
         writer.append(frame.with_columns(_of_training(here, made)))
     shown = {"version": here.version, **dictionary_quality.figures(frame)}
     checks = dictionary_quality.checks_of(frame, len(sites))
-    drop_cache(run, left=_left(run))
     if not made:
         return StageResult(shown, checks)
     return StageResult({**shown, **figures(made.curve)}, checks, plot(made.curve))
@@ -69,14 +68,6 @@ def _of_training(here: StageRun, made: Trained | None) -> list[pl.Expr]:
         pl.lit(made.seconds if made else None, pl.Float64).alias("seconds"),
         pl.lit(here.version).alias("version"),
     ]
-
-
-def _left(run: StageRun) -> bool:
-    """Whether another point is missing or stale."""
-    from dagster_project.assets.flow import STAGES
-
-    provenance, others = Provenance(run.study, run.lake, STAGES), points(run.study)
-    return not all(provenance.fresh(STAGE, point) for point in others if point != run.partition)
 
 
 def _reads(study: Study, point: str) -> object:

@@ -15,6 +15,7 @@ from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import StageRun
 from dagster_project.provenance import digest
 from dagster_project.studies.parsing import StudyError
+from dagster_project.studies.sweep import points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dagster_project.interp.sequences import Shard
 
 LOG_LINES = 20  # of a training's progress
-CACHE = "activations"  # folder of scratch
+CACHE = "activations"  # what is shared in scratch
 
 
 class Trained(NamedTuple):
@@ -45,7 +46,7 @@ def train(run: StageRun, sites: Sequence[str], checkpoint: Path, stage: str) -> 
     with progress(run, stage, "tokens", spec.tokens) as advance:
         found = dictionary_training.train(
             sites,
-            _rounds(run, sites),
+            _rounds(run, sites, stage),
             spec,
             resources.model(run.study).device,
             dictionary_training.Checkpoint(checkpoint, run.version),
@@ -54,7 +55,7 @@ def train(run: StageRun, sites: Sequence[str], checkpoint: Path, stage: str) -> 
     return Trained(found, curve, time.monotonic() - started)
 
 
-def _rounds(run: StageRun, sites: Sequence[str]) -> Rounds:
+def _rounds(run: StageRun, sites: Sequence[str], stage: str) -> Rounds:
     """Activations of the study's tokens: from the model, or from where they are kept."""
     from dagster_project import resources
     from dagster_project.interp.activation_cache import cached
@@ -77,14 +78,10 @@ def _rounds(run: StageRun, sites: Sequence[str]) -> Rounds:
         "tokens": [run.lake.version("tokens", study=study.name, shard=s) for s in run.shards],
         "rounds": [sites, study.dictionaries.held_out_tokens, spec.seed, tokens, batch_tokens],
     }
-    folder = scratch.shared(run, CACHE, digest(read))
+    needed_by = [scratch.Part("dictionary_sweep", point) for point in points(study)]
+    needed_by.append(scratch.Part(stage, run.partition))
+    folder = scratch.shared(run, CACHE, digest(read), needed_by)
     return cached(source, folder, int(study.compute.activation_cache * 2**30), model.device)
-
-
-def drop_cache(run: StageRun, *, left: bool) -> None:
-    """Remove the activations that were kept, unless more is left to train on them."""
-    if not left:
-        scratch.drop_shared(run, CACHE)
 
 
 def _follower(

@@ -49,12 +49,21 @@ def materialize(
     if result is None:
         result = _compute(stage, run)
     scratch.discard(run, stage.name)
+    scratch.discard_shared(run, lambda part: _whole(run, part))
     keys = run.keys(stage.partition)
     passed = all(check.passed for check in result.checks)
     tables = stage.tables if passed else ()
     rows = {t: lake.rows(t, **keys) for t in tables}
     sizes = {t: lake.size(t, **keys) for t in tables}
     return Materialized(result, version, rows, sizes, time.perf_counter() - started)
+
+
+def _whole(run: StageRun, part: scratch.Part) -> bool:
+    """Whether a partition is as it should be, or is not asked for any more."""
+    provenance = Provenance(run.study, run.lake, STAGES)
+    stage = STAGES[part.stage]
+    asked = part.partition in provenance.partitions(stage)
+    return not asked or provenance.fresh(stage, part.partition)
 
 
 def _compute(stage: Stage, run: StageRun) -> StageResult:

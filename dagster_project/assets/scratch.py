@@ -6,10 +6,24 @@ still the same; partitions that need the same find what the first of them has ma
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dagster_project.assets.stage import StageRun
+
+SHARED = "shared-"
+NEEDED_BY = "needed_by.json"
+"""File that lists the partitions that share a folder."""
+
+
+class Part(NamedTuple):
+    """A partition of a stage of the study."""
+
+    stage: str
+    partition: str
 
 
 def folder(run: StageRun, stage: str) -> Path:
@@ -17,14 +31,20 @@ def folder(run: StageRun, stage: str) -> Path:
     return _of_version(_partition(run, stage), run.version)
 
 
-def shared(run: StageRun, name: str, version: str) -> Path:
-    """Where what several partitions of a study need lies, of one version at a time."""
-    return _of_version(_shared(run, name), version)
+def shared(run: StageRun, name: str, version: str, needed_by: Sequence[Part]) -> Path:
+    """Where what these partitions all need lies, of one version at a time."""
+    place = _of_version(_studys(run) / f"{SHARED}{name}", version)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / NEEDED_BY).write_text(json.dumps(needed_by), encoding="utf-8")
+    return place
 
 
-def drop_shared(run: StageRun, name: str) -> None:
-    """Remove what several partitions of a study have needed, of all versions."""
-    shutil.rmtree(_shared(run, name), ignore_errors=True)
+def discard_shared(run: StageRun, whole: Callable[[Part], bool]) -> None:
+    """Remove what partitions have shared, once all that need it are whole."""
+    for file in _studys(run).glob(f"{SHARED}*/*/{NEEDED_BY}"):
+        needed_by = json.loads(file.read_text(encoding="utf-8"))
+        if all(whole(Part(*part)) for part in needed_by):
+            shutil.rmtree(file.parent, ignore_errors=True)
 
 
 def discard(run: StageRun, stage: str) -> None:
@@ -32,13 +52,12 @@ def discard(run: StageRun, stage: str) -> None:
     shutil.rmtree(_partition(run, stage), ignore_errors=True)
 
 
-def _shared(run: StageRun, name: str) -> Path:
-    return run.lake.folder("_scratch", study=run.study.name) / name
+def _studys(run: StageRun) -> Path:
+    return run.lake.folder("_scratch", study=run.study.name)
 
 
 def _partition(run: StageRun, stage: str) -> Path:
-    studys = run.lake.folder("_scratch", study=run.study.name)
-    return studys / f"{stage}-{run.partition or 'whole'}"
+    return _studys(run) / f"{stage}-{run.partition or 'whole'}"
 
 
 def _of_version(place: Path, version: str) -> Path:

@@ -2,17 +2,31 @@
 
 Columns are tokens, rows are sites from the embedding up to the metric `y`. A circle is a feature, a
 triangle an error node, their area by |effect|; a curve is an edge, its width by |weight|. Blue
-supports the answer, orange opposes it. Every node and edge says its name and number on hovering.
+supports the answer, orange opposes it; what the patch alone has is pale and dashed. Above stand the
+prompt and how many nodes and edges are shown of how many, below what the marks mean. Every node and
+edge says its name and number on hovering.
 Cost: linear in what is drawn; about 200 bytes a node or edge.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
+from textwrap import wrap
 from typing import NamedTuple, TypeAlias
 
 import polars as pl
 
+from dagster_project.interp.circuit_marks import (
+    INK,
+    LETTER,
+    LINE,
+    QUIET,
+    colour,
+    diamond,
+    legend,
+    mark,
+)
 from dagster_project.interp.edges import METRIC
 from dagster_project.interp.prompt import PromptCircuit
 from dagster_project.interp.site_names import KINDS, site_names
@@ -20,8 +34,7 @@ from dagster_project.interp.site_names import KINDS, site_names
 Node: TypeAlias = tuple[str, int | None, int]  # site, pos, feature
 
 STEP, ROW, GUTTER, TOP, BOTTOM = 16, 26, 64, 46, 24  # px
-LETTER = 7.5  # px, of a token's letters
-SUPPORTS, OPPOSES, INK, QUIET = "#2f7fd6", "#d4572b", "#1a1e23", "#6b7480"
+LEAST_WIDTH = 480  # px, for title and legend
 MOST_NODES, MOST_EDGES = 200, 250
 """Drawn, the strongest; beyond that a picture says no more."""
 
@@ -39,22 +52,53 @@ def svg(circuit: PromptCircuit, *, nodes: int = MOST_NODES, edges: int = MOST_ED
     rows = _rows(shown)
     lefts, widths = _columns(circuit, shown)
     places, tops = _places(shown, rows, lefts, widths)
-    height = tops[-1] + BOTTOM
-    width = lefts[-1] + widths[-1] + 8
     metric = places[METRIC, None, 0] = Place(lefts[-1] + widths[-1] / 2, 20)
+    ends = _ends(circuit.edges, places, edges)
+    width, foot = max(LEAST_WIDTH, lefts[-1] + widths[-1] + 8), tops[-1] + BOTTOM
+    errors, alone = bool((shown["feature"] < 0).any()), bool(_alone(shown).any())
+    meanings, lines = legend(foot, width, errors=errors, alone=alone)
+    said = [
+        *wrap(_title(circuit), int((width - 12) / LETTER)),
+        f"{_of(len(shown), circuit.nodes)} nodes · {_of(len(ends), circuit.edges)} edges",
+    ]
+    head, height = LINE * len(said) + 8, foot + LINE * lines + 8
     drawn = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="Helvetica, Arial, sans-serif" '
-        'font-size="12">',
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" '
+        f'height="{head + height:.0f}" viewBox="0 {-head} {width:.0f} {head + height:.0f}" '
+        'font-family="Helvetica, Arial, sans-serif" font-size="12">',
+        f'<rect y="{-head}" width="100%" height="100%" fill="#ffffff"/>',
+        *_head(said, -head),
         *_frame(circuit, rows, tops, lefts, widths),
-        *_edges(circuit.edges, places, edges),
+        *_edges(ends, places),
         *_nodes(shown, places),
-        f'<rect x="{metric.x - 7:.1f}" y="13" width="14" height="14" fill="{INK}" '
-        f'transform="rotate(45 {metric.x:.1f} 20)"><title>{METRIC}, the metric</title></rect>',
+        diamond(*metric, f"{METRIC}, the metric"),
+        *meanings,
         "</svg>",
     ]
     return "\n".join(drawn) + "\n"
+
+
+def _title(circuit: PromptCircuit) -> str:
+    """What was asked, in words."""
+    prompt = circuit.prompt
+    title = f"Why the model says “{prompt.answer.strip()}” after “{prompt.clean}”"
+    if prompt.patch is not None and prompt.patch_answer is not None:
+        title += f", and “{prompt.patch_answer.strip()}” after “{prompt.patch}”"
+    return _printable(title)
+
+
+def _of(shown: int, rows: pl.DataFrame) -> str:
+    return f"{shown:,}" if shown == len(rows) else f"the strongest {shown:,} of {len(rows):,}"
+
+
+def _head(said: list[str], top: float) -> list[str]:
+    """Lines of text, the last one quiet."""
+    looks = ['font-weight="bold"'] * (len(said) - 1) + [f'fill="{QUIET}"']
+    lines = [
+        f'<text x="6" y="{top + LINE * (place + 1):.0f}" {look}>{escape(text)}</text>'
+        for place, (text, look) in enumerate(zip(said, looks, strict=True))
+    ]
+    return ['<g class="title">', *lines, "</g>"]
 
 
 def _rows(nodes: pl.DataFrame) -> list[str]:
@@ -127,19 +171,27 @@ def _frame(
 
 
 def _shown(token: str) -> str:
-    """A token in a form that XML can hold: what is not printed, by its number."""
-    text = token.strip() or repr(token)
+    return _printable(token.strip() or repr(token))
+
+
+def _printable(text: str) -> str:
+    """Text in a form that XML can hold: what is not printed, by its number."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _edges(edges: pl.DataFrame, places: dict[Node, Place], most: int) -> list[str]:
-    found = [
-        (up, down, row[6])
-        for row in edges.iter_rows()
-        if (up := row[:3]) in places and (down := row[3:6]) in places
-    ][:most]
-    widest = max((abs(weight) for _, _, weight in found), default=1.0)
-    return [_edge(up, down, weight, places, widest) for up, down, weight in reversed(found)]
+def _ends(
+    edges: pl.DataFrame, places: dict[Node, Place], most: int
+) -> list[tuple[Node, Node, float]]:
+    """The strongest edges between what is shown, and their weights."""
+    found = [(row[:3], row[3:6], row[6]) for row in edges.iter_rows()]
+    return [edge for edge in found if edge[0] in places and edge[1] in places][:most]
+
+
+def _edges(ends: list[tuple[Node, Node, float]], places: dict[Node, Place]) -> Iterator[str]:
+    """Curves, the strongest on top."""
+    widest = max((abs(weight) for _, _, weight in ends), default=1.0)
+    for up, down, weight in reversed(ends):
+        yield _edge(up, down, weight, places, widest)
 
 
 def _edge(up: Node, down: Node, weight: float, places: dict[Node, Place], widest: float) -> str:
@@ -147,25 +199,25 @@ def _edge(up: Node, down: Node, weight: float, places: dict[Node, Place], widest
     middle = (a.y + b.y) / 2
     return (
         f'<path d="M{a.x:.0f} {a.y:.0f}C{a.x:.0f} {middle:.0f} {b.x:.0f} {middle:.0f} {b.x:.0f} '
-        f'{b.y:.0f}" fill="none" stroke="{_colour(weight)}" stroke-width="{0.4 + 3.6 * size:.1f}" '
+        f'{b.y:.0f}" fill="none" stroke="{colour(weight)}" stroke-width="{0.4 + 3.6 * size:.1f}" '
         f'stroke-opacity="{0.1 + 0.7 * size:.2f}"><title>{name(*up)} → {name(*down)} '
         f"{weight:+.3f}</title></path>"
     )
 
 
-def _nodes(nodes: pl.DataFrame, places: dict[Node, Place]) -> list[str]:
+def _nodes(nodes: pl.DataFrame, places: dict[Node, Place]) -> Iterator[str]:
     strongest = float(nodes["effect"].abs().max() or 1.0)  # type: ignore[arg-type]
-    drawn = []
-    for site, pos, feature, effect in nodes.select("site", "pos", "feature", "effect").iter_rows():
-        x, y = places[site, pos, feature]
+    columns = nodes.select("site", "pos", "feature", "effect").iter_rows()
+    for (site, pos, feature, effect), alone in zip(columns, _alone(nodes), strict=True):
         r = 2 + 5 * (abs(effect) / strongest) ** 0.5
-        kind, shape = "circle", f'cx="{x:.0f}" cy="{y:.0f}" r="{r:.1f}"'
-        if feature < 0:
-            corners = f"{x - r:.1f},{y + r:.1f} {x + r:.1f},{y + r:.1f} {x:.1f},{y - r:.1f}"
-            kind, shape = "polygon", f'points="{corners}"'
-        title = f"<title>{name(site, pos, feature)} {effect:+.3f}</title>"
-        drawn.append(f'<{kind} {shape} fill="{_colour(effect)}">{title}</{kind}>')
-    return drawn
+        said = f"{name(site, pos, feature)} {effect:+.3f}" + ", in the patch alone" * alone
+        place = places[site, pos, feature]
+        yield mark(*place, r, effect, error=feature < 0, alone=alone, title=said)
+
+
+def _alone(nodes: pl.DataFrame) -> pl.Series:
+    """Which features the prompt itself does not have."""
+    return (nodes["patch_only"] > 0).fill_null(value=False)
 
 
 def name(site: str, pos: int | None, feature: int) -> str:
@@ -173,7 +225,3 @@ def name(site: str, pos: int | None, feature: int) -> str:
     if site == METRIC:
         return METRIC
     return f"{site}/{'error' if feature < 0 else feature}" + ("" if pos is None else f"@{pos}")
-
-
-def _colour(value: float) -> str:
-    return SUPPORTS if value > 0 else OPPOSES

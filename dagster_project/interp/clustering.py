@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from dagster_project.interp.affinity import Floats, SpectralError, Vectors, affinity
 from dagster_project.interp.context_features import EFFECT
 from dagster_project.interp.kmeans import Points, groups_of, qr_groups
-from dagster_project.interp.spectral import embedding, reduce
+from dagster_project.interp.spectral import Embedding, embedding, reduce
 from dagster_project.studies.study import ClusteringSpec
 
 Labels = NDArray[np.int32]
@@ -94,7 +94,7 @@ def context_vectors(
     return sparse.csr_array((value, (row, column)), shape=(len(context_ids), width))
 
 
-def embedded(X: Vectors, spec: ClusteringSpec, device: torch.device | str = "cpu") -> Points:
+def embedded(X: Vectors, spec: ClusteringSpec, device: torch.device | str = "cpu") -> Embedding:
     """Embedding [context, max(n_clusters, embedded)] of the vectors X; NaN for zero vectors.
 
     Raises SpectralError where it has not fewer dimensions than there are vectors that are not zero.
@@ -103,9 +103,9 @@ def embedded(X: Vectors, spec: ClusteringSpec, device: torch.device | str = "cpu
     kept = np.flatnonzero(_known(X))
     alike = affinity(X[kept], spec.similarity, device)
     found = embedding(alike, max(spec.n_clusters, spec.embedded), spec.seed)
-    points = np.full((X.shape[0], found.shape[1]), np.nan, found.dtype)
-    points[kept] = found
-    return points
+    points = np.full((X.shape[0], found.points.shape[1]), np.nan, found.points.dtype)
+    points[kept] = found.points
+    return found._replace(points=points)
 
 
 def cluster(X: Vectors, spec: ClusteringSpec, device: torch.device | str = "cpu") -> Clusters:
@@ -113,7 +113,7 @@ def cluster(X: Vectors, spec: ClusteringSpec, device: torch.device | str = "cpu"
 
     Raises SpectralError where n_clusters are not fewer than the vectors that are not zero.
     """
-    return clusters_of(embedded(X, spec, device), spec)
+    return clusters_of(embedded(X, spec, device).points, spec)
 
 
 def clusters_of(embedding: Points, spec: ClusteringSpec) -> Clusters:

@@ -40,7 +40,7 @@ from dagster_project.interp.context_gradients import unit_vectors
 from dagster_project.interp.contexts import mix
 from dagster_project.interp.distinct_features import distinct_features
 from dagster_project.interp.kept import Kept
-from dagster_project.interp.kmeans import Points
+from dagster_project.interp.spectral import Embedding
 from dagster_project.interp.strata import RULE
 from dagster_project.studies.study import ClusteringSpec, ContextFeaturesSpec
 
@@ -103,7 +103,8 @@ def clustered(
         X: Vectors = unit_vectors(gradients, ids)
     else:
         X = context_vectors(rows, ids, spec)
-    found = clusters_of(_embedding(X, spec, device, kept), spec)
+    points, residuals = _embedding(X, spec, device, kept)
+    found = clusters_of(points, spec)
     labels, places = found.labels, places_of(found, spec.seed)
     sums = cosine_sums(X, labels, device)
     silhouette = silhouettes(sums, labels)
@@ -120,6 +121,9 @@ def clustered(
         **_made_of(spec, of),
         "similarity": spec.similarity,
         "assign": spec.assign,
+        "min_cluster_size": spec.min_cluster_size if spec.assign == "hdbscan" else None,
+        "clusters_asked": spec.n_clusters,
+        "residual": float(residuals[: spec.n_clusters].max()),
         "n_clusters": groups.filter(pl.col("cluster") >= 0).height,
         "n_contexts": len(ids),
         "n_zero": int((labels == ZERO).sum()),
@@ -136,15 +140,17 @@ def clustered(
 
 def _embedding(
     X: Vectors, spec: ClusteringSpec, device: torch.device | str, kept: Kept | None
-) -> Points:
-    """The embedding [context, dimension] that is kept, or a new one, which is kept then."""
-    found = kept.get(0) if kept else None
-    if found is not None:
-        return found["point"].to_numpy()
-    points = embedded(X, spec, device)
-    if kept:
-        kept.put(0, pl.DataFrame({"point": points}))
-    return points
+) -> Embedding:
+    """The embedding that is kept, or a new one, which is kept then."""
+    if kept is None:
+        return embedded(X, spec, device)
+    points, residuals = kept.get(0), kept.get(1)
+    if points is not None and residuals is not None:
+        return Embedding(points["value"].to_numpy(), residuals["value"].to_numpy())
+    made = embedded(X, spec, device)
+    for part, values in enumerate(made):
+        kept.put(part, pl.DataFrame({"value": values}))
+    return made
 
 
 def _made_of(spec: ClusteringSpec, of: ContextFeaturesSpec) -> dict[str, str]:

@@ -9,6 +9,8 @@ are then any basis of that space, and k-means sees the same groups in each.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,11 +32,18 @@ ROUNDING = 1e-9
 """Norm, relative to the largest, below which a reduced row is zero but for rounding."""
 
 
-def embedding(affinity: Affinity, dimensions: int, seed: int) -> NDArray[np.floating]:
-    """Leading eigenvectors [context, dimensions] of the operator, rows scaled by D^-½.
+class Embedding(NamedTuple):
+    """Leading eigenvectors of the operator."""
 
-    Largest eigenvalue first; the largest entry of each column is positive. Raises SpectralError
-    where there are not more contexts than dimensions.
+    points: NDArray[np.floating]  # [context, dimension], rows scaled by D^-½
+    residuals: NDArray[np.floating]  # [dimension] ‖A v − λ v‖ / |λ| of each before that
+
+
+def embedding(affinity: Affinity, dimensions: int, seed: int) -> Embedding:
+    """The embedding in so many dimensions, largest eigenvalue first.
+
+    The largest entry of each column is positive. Raises SpectralError where there are not more
+    contexts than dimensions.
     """
     degree = affinity.degree
     if dimensions >= len(degree):
@@ -46,10 +55,13 @@ def embedding(affinity: Affinity, dimensions: int, seed: int) -> NDArray[np.floa
     def normalised(V: Tensor) -> Tensor:
         return scale * affinity.product(scale * V)
 
-    found = leading(normalised, degree, dimensions, seed).vectors * scale
+    eigen = leading(normalised, degree, dimensions, seed)
+    sizes = eigen.values.abs().clamp(min=ISOLATED)
+    found = eigen.vectors * scale
     found = torch.where(degree[:, None] > ISOLATED, found, 0.0)  # but for rounding
     peaks = found.gather(0, found.abs().argmax(dim=0, keepdim=True))
-    return torch.where(peaks < 0, -found, found).cpu().numpy()
+    points = torch.where(peaks < 0, -found, found)
+    return Embedding(points.cpu().numpy(), (eigen.residuals.to(sizes) / sizes).cpu().numpy())
 
 
 def reduce(X: Vectors, cut: float) -> NDArray[np.float64]:

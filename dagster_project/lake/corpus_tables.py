@@ -186,6 +186,10 @@ CLUSTERING_TABLES = (
         nullable("errors", BOOL, "Error nodes are columns of the vectors too; null for gradients"),
         nullable("svd_cut", F32, "Share of ‖X‖² in the singular directions kept; 0: no SVD"),
         nullable("assign", STRING, "What groups the embedding: kmeans, cluster_qr or hdbscan"),
+        nullable("min_cluster_size", U32, "Contexts of a cluster at least; null but for hdbscan"),
+        nullable(
+            "clusters_asked", U32, "Clusters asked for; with hdbscan, dimensions to find them in"
+        ),
         column("n_clusters", U32, "Clusters found"),
         column("n_contexts", U32, "Contexts clustered, zero vectors included"),
         nullable("n_zero", U32, "Contexts whose vector is zero (cluster −1)"),
@@ -207,6 +211,12 @@ CLUSTERING_TABLES = (
             F32,
             "Mean ARI with clusterings of either half of the contexts alone; null where halves "
             "are too small, and above 20,000 contexts",
+        ),
+        nullable(
+            "residual",
+            F32,
+            "How exact the eigenvectors of the embedding are: the largest ‖A v − λ v‖ / |λ| of "
+            "those used",
         ),
         *_baseline("previous", "clusters by the previous token"),
         *_baseline("answer", "clusters by the answer token"),

@@ -73,7 +73,7 @@ SHIFT_TABLES = (
             "Correlation of its mean activation with being a woman, among people of one profession",
         ),
         column("by_hand", BOOL, "Chosen by a person"),
-        column("by_rule", BOOL, "Chosen by the rule with gender labels"),
+        column("by_rule", BOOL, "Chosen by a rule that has gender labels"),
         nullable("why", STRING, "What the person saw it fire on"),
     ),
 )

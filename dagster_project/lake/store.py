@@ -122,6 +122,10 @@ class Lake:
                 return _link(_table(table), self.file(table, **other), target, version)
         return False
 
+    def remove(self, table: str, **keys: str) -> None:
+        """Take a partition out, with what lies beside it; nothing where it is not there."""
+        shutil.rmtree(self.file(table, **keys).parent, ignore_errors=True)
+
     def mark(self, stage: str, study: str, version: str) -> None:
         """Record the data version of a stage that keeps no table."""
         target = self.folder("_stages", study=study) / _plain("stage", stage)

@@ -89,23 +89,24 @@ def to_dataclass(
             raise StudyError(file, f"{prefix}{key}", f"one of the keys {sorted(known)}", key)
     for name, spec in known.items():
         if name in table:
-            values[name] = _convert(hints[name], table[name], file, f"{prefix}{name}")
+            values[name] = converted(hints[name], table[name], file, f"{prefix}{name}")
         elif spec.default is MISSING and spec.default_factory is MISSING:
             raise StudyError(file, f"{prefix}{name}", "given", None)
     return kind(**values)
 
 
-def _convert(hint: object, value: object, file: Path, key: str) -> object:
+def converted(hint: object, value: object, file: Path, key: str) -> object:
+    """A value of TOML as its annotation has it. Raises StudyError."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        result = _convert(args[0], value, file, key)
+        result = converted(args[0], value, file, key)
         for rule in args[1:]:
             if problem := rule.problem(result):
                 raise StudyError(file, key, problem, value)
         return result
     if origin in (Union, UnionType):  # T | None; TOML has no null, so a value is a T
         (inner,) = (a for a in args if a is not NoneType)
-        return _convert(inner, value, file, key)
+        return converted(inner, value, file, key)
     if origin is Literal:
         if value not in args or isinstance(value, bool):
             raise StudyError(file, key, f"one of {list(args)}", value)
@@ -113,10 +114,10 @@ def _convert(hint: object, value: object, file: Path, key: str) -> object:
     if origin is tuple:
         if not isinstance(value, list):
             raise StudyError(file, key, "a list", value)
-        return tuple(_convert(args[0], v, file, f"{key}[{i}]") for i, v in enumerate(value))
+        return tuple(converted(args[0], v, file, f"{key}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         table = _table(value, file, key)
-        return {k: _convert(args[1], v, file, f"{key}.{k}") for k, v in table.items()}
+        return {k: converted(args[1], v, file, f"{key}.{k}") for k, v in table.items()}
     if is_dataclass(hint):
         return to_dataclass(cast(type, hint), _table(value, file, key), file, f"{key}.")
     return _scalar(cast(type, hint), value, file, key)

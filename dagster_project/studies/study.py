@@ -544,7 +544,7 @@ class Study:
 
 def read_study(file: Path) -> Study:
     """The study in a TOML file. Raises StudyError that names file, key, expected and found."""
-    table = with_lists(read_toml(file), file)
+    table = with_lists(read_toml(file), file, ClusteringSpec)
     study = to_dataclass(Study, table, file, given={"name": file.stem, "file": file})
     check(study)
     return study

@@ -30,9 +30,9 @@ REPRESENTATIONS = {
 EDITS = {
     "none": "nothing",
     "by_hand": "features chosen by hand",
-    "by_rule": "features chosen by labels",
+    "by_rule": "features chosen by rule",
     "random": "random features",
-    "neurons": "neurons chosen by labels",
+    "neurons": "neurons chosen by rule",
     "oracle": "nothing, balanced training",
 }
 
@@ -155,10 +155,10 @@ def _compared(title: str, rows: Sequence[Row]) -> Block:
     )
     table = _table("grouped by", "clusters", "ARI, choosing", "reporting")
     for row in rows[:MOST]:
-        name = REPRESENTATIONS[row["representation"]] + (" (chosen)" if row["chosen"] else "")
+        name = _made_of(row) + (" (chosen)" if row["chosen"] else "")
         figures = (_number(row["choose_ari"]), _number(row["report_ari"]))
         style = "bold" if row["chosen"] else ""
-        table.add_row(name, str(row["n_clusters"]), *figures, style=style)
+        table.add_row(name, str(row["clusters_asked"]), *figures, style=style)
     chosen = next((row for row in rows if row["chosen"]), rows[0])
     for name, column in (
         ("activations at the last position alone", "last_ari"),
@@ -167,6 +167,27 @@ def _compared(title: str, rows: Sequence[Row]) -> Block:
     ):
         table.add_row(name, "", "", _number(chosen[column]), style="dim")
     return Block(title, sentence, table, _more(rows, "make sql SQL=clusterings_compared"))
+
+
+def _made_of(row: Row) -> str:
+    """The representation, and which of its options are not the usual ones."""
+    said = [REPRESENTATIONS[row["representation"]]]
+    if row["aggregation"] == "last position":
+        said.append("at the last position")
+    if row["errors"]:
+        said.append("with error nodes")
+    if row["similarity"] != "cosine":
+        said.append(f"{row['similarity']} similarity")
+    if row["unit_norm_per_site"] is False and row["representation"] != "gradients":
+        said.append("sites as they are")
+    if row["unit_rows"] is False:
+        said.append("rows as they are")
+    if row["svd_cut"]:
+        said.append(f"SVD cut {row['svd_cut']:g}")
+    if row["assign"] not in (None, "kmeans"):
+        least = row["min_cluster_size"]
+        said.append(f"by {row['assign']}" + (f" from {least} on" if least else ""))
+    return ", ".join(said)
 
 
 def circuits(rows: Sequence[Row], faithfulness: Sequence[Row], sizes: Sequence[int]) -> Block:

@@ -105,8 +105,9 @@
       const r = 2.6 + 5.4 * Math.sqrt(Math.abs(item.effect) / strongest);
       make(node, "circle", { r: Math.min(r + 2.5, 10), class: "halo", fill: "none" });
       make(node, "circle", { r: 9, fill: "transparent" }); // easier to hit
-      if (item.error) make(node, "path", { d: triangle(r + 1), fill });
-      else make(node, "circle", { r: r.toFixed(2), fill });
+      const look = item.alone ? { fill, stroke: fill, class: "alone" } : { fill };
+      if (item.error) make(node, "path", { d: triangle(r + 1), ...look });
+      else make(node, "circle", { r: r.toFixed(2), ...look });
       if (item.common) make(node, "circle", { r: Math.max(1.2, r / 3).toFixed(2), class: "common" });
     }
     return node;

@@ -63,9 +63,10 @@
   };
 
   // The graph as it looks now, its colours written into it.
-  const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size",
+  const LOOKS = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size",
     "font-weight", "text-anchor"];
-  const HEAD = 30, FOOT = 62; // px for the title above, the legend below
+  const HEAD = 30; // px for the title above
+  const foot = ({ legend }) => 28 + 17 * legend.length; // for the caption and the legend below
   const said = (svg, x, y, text, size, weight) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", "text");
     Object.entries({ x, y, fill: getComputedStyle(svg).color, "font-family": "system-ui, sans-serif",
@@ -93,14 +94,14 @@
       said(svg, 2, layout.height + 16, caption.textContent, 12, 400),
       ...legend.map((line, place) => said(svg, 2, layout.height + 34 + 17 * place, line, 12, 400)),
     );
-    const height = layout.height + HEAD + FOOT;
+    const height = layout.height + HEAD + foot({ legend });
     copy.setAttribute("viewBox", `0 ${-HEAD} ${layout.width} ${height}`);
     copy.setAttribute("height", height);
     return new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" });
   };
   const asPng = (element, words, name) => {
     const { width } = element.circuit.layout, scale = 2;
-    const height = element.circuit.layout.height + HEAD + FOOT;
+    const height = element.circuit.layout.height + HEAD + foot(words);
     const image = new Image(), url = URL.createObjectURL(picture(element, words));
     image.onload = () => {
       const canvas = document.createElement("canvas");
@@ -148,11 +149,18 @@
   window.lake.kinds.nodelist = (element, { rows, more, colours }) => {
     const list = document.createElement("div");
     const most = Math.max(1e-12, ...rows.map((row) => row[3]));
-    for (const [key, text, value, share] of rows) {
+    for (const [key, text, value, share, alone] of rows) {
       const row = make(list, "button", "node-row");
       row.dataset.node = key;
-      row.dataset.tip = `${text}\n${signed(value, 4)}, ${(100 * share).toFixed(1)} % of the list`;
-      make(row, "span", "text", text);
+      row.dataset.tip = `${text}\n${signed(value, 4)}, ${(100 * share).toFixed(1)} % of the list` +
+        (alone && `\n${alone}`);
+      const said = make(row, "span", "text");
+      if (alone) {
+        const mark = make(said, "i", "alone");
+        mark.setAttribute("role", "img");
+        mark.setAttribute("aria-label", alone);
+      }
+      said.append(text);
       const bar = make(row, "span", "share");
       const filled = make(bar, "i");
       filled.style.width = `${(100 * share) / most}%`;

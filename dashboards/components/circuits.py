@@ -19,9 +19,11 @@ LEGEND = (
     "Blue supports the answer, orange opposes it; the larger, the stronger.",
     "Triangle: error node; diamond y: the metric.",
 )
+ALONE = "Pale and dashed: on in the patch alone, in half of the examples or more."
 MOST_DRAWN = 400  # edges at once, the strongest
 MOST_LISTED = 60  # nodes of a list
 LONGEST_LABEL = 120  # characters
+MOSTLY = 0.5  # share of examples
 COLOURS = {"positive": POSITIVE, "negative": NEGATIVE}
 
 
@@ -48,7 +50,7 @@ def bar(
         "circuitbar",
         {
             "files": {kind: file_name(f"circuit.{kind}", name) for kind in ("svg", "png")},
-            "words": {"title": clip(visible(name), 80), "legend": list(LEGEND)},
+            "words": {"title": clip(visible(name), 80), "legend": legend(circuits)},
             "nodes": _span([c.nodes["effect"] for c in circuits], nodes) | {"all": "all"},
             "edges": _span(drawn_of, edges) | {"all": _all(passing, held=held)},
         },
@@ -61,6 +63,11 @@ def _all(edges: Sequence[pl.DataFrame], *, held: bool) -> str:
     if held or most <= MOST_DRAWN:
         return "all"
     return f"strongest {MOST_DRAWN:,} of " + (f"{most:,}" if len(edges) == 1 else "each")
+
+
+def legend(circuits: Sequence[Circuit]) -> list[str]:
+    """What the marks mean, of those that there are."""
+    return [*LEGEND, *[ALONE] * any(c.nodes["patch_only"].ge(MOSTLY).any() for c in circuits)]
 
 
 def grouping(pinned: int) -> Component:
@@ -77,13 +84,14 @@ def listed(
     """
     named = texts(circuit)
     named |= {box["key"]: box["name"] for box in _boxes(circuit, groups)}
+    alone = dict(circuit.nodes.select("node", "patch_only").iter_rows())
     shown = rows.head(MOST_LISTED)
     return drawn(
         "nodelist",
         {
             "rows": [
-                [row["node"], named.get(row["node"], row["node"]), row[value], row["share"]]
-                for row in shown.select("node", value, "share").iter_rows(named=True)
+                [node, named.get(node, node), size, share, _alone(alone.get(node))]
+                for node, size, share in shown.select("node", value, "share").iter_rows()
             ],
             "more": rows.height - shown.height,
             "colours": COLOURS,
@@ -134,7 +142,8 @@ def _shape(circuit: Circuit, common: Collection[tuple[str, int]]) -> dict[str, A
             "effect": row["effect"],
             "error": row["feature"] < 0,
             "common": (row["site"], row["feature"]) in common,
-            "tip": f"{named[row['node']]}\neffect {written(row['effect'], '+.3g')}",
+            "alone": (row["patch_only"] or 0) >= MOSTLY,
+            "tip": _tip(named[row["node"]], row),
         }
         for row in circuit.nodes.iter_rows(named=True)
     ]
@@ -152,6 +161,20 @@ def _shape(circuit: Circuit, common: Collection[tuple[str, int]]) -> dict[str, A
         "most": MOST_DRAWN,
         "total": {"nodes": circuit.facts["n_nodes"], "edges": circuit.facts["n_edges"]},
     }
+
+
+def _tip(name: str, row: Mapping[str, Any]) -> str:
+    lines = [name, f"effect {written(row['effect'], '+.3g')}", _alone(row["patch_only"])]
+    return "\n".join(filter(None, lines))
+
+
+def _alone(patch_only: float | None) -> str:
+    """Of a feature that is mostly on in the patch alone, in words: its staying away is what
+    counts."""
+    if patch_only is None or patch_only < MOSTLY:
+        return ""
+    share = "" if patch_only == 1 else f" in {written(patch_only, '.0%')} of the examples"
+    return f"on in the patch alone{share}"
 
 
 def _columns(circuit: Circuit) -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ def show(visit: Visit[CircuitState]) -> Component:
                                         className="graphs",
                                     ),
                                     html.P(
-                                        " ".join(circuits.LEGEND)
+                                        " ".join(circuits.legend(drawn))
                                         + (BOTH if len(drawn) == 2 else ""),
                                         className="quiet",
                                     ),

@@ -27,12 +27,14 @@ MEASURES["silhouette"] = "silhouette"
 assert set(MEASURES) == set(get_args(Measure))
 
 STABILITY = {"ari_seeds": "ARI other seeds", "ari_halves": "ARI halves"}
+PARTS = {"report": "to report by", "all": "all", "choose": "to choose by"}  # opened in this order
 NONE = "–"  # no second clustering
+LEAST = 0.001  # below which a figure is written by its first digits
 LONGEST_NAME, LETTER = 30, 7  # of a clustering, in letters; px of one
 FACTS = (
     *("part", "representation", "metric", "aggregation", "similarity", "unit_norm_per_site"),
-    *("unit_rows", "errors", "svd_cut", "assign", "n_clusters", "n_contexts", "n_zero"),
-    *("n_left_out", "seconds"),
+    *("unit_rows", "errors", "svd_cut", "assign", "min_cluster_size", "clusters_asked"),
+    *("n_clusters", "n_contexts", "n_zero", "n_left_out", "residual", "seconds"),
 )
 
 
@@ -41,6 +43,7 @@ class ClusteringsState(PageState):
     """What runs are compared by, and which are looked at."""
 
     measure: Measure = "ari"
+    part: str = ""  # of the contexts; "": that of `one`, else the one to report by
     one: str = ""
     two: str = NONE
 
@@ -50,14 +53,19 @@ def show(visit: Visit[ClusteringsState]) -> Component:
     runs = _runs(visit)
     if runs.is_empty():
         return empty("clusterings", visit.study)
-    one, two = _chosen(visit, runs["clustering"].to_list())
+    part = _part(visit, runs)
+    alike = runs.filter(part=part)
+    one, two = _chosen(visit, runs["clustering"].to_list(), alike["clustering"][0])
     measure = visit.state.measure
     return html.Div(
         [
-            layout.bar(options(visit, "measure", "Compare by", MEASURES, measure)),
+            layout.bar(
+                options(visit, "measure", "Compare by", MEASURES, measure),
+                _parts(visit, runs, part),
+            ),
             layout.panel(
                 term(MEASURES[measure], _capital(MEASURES[measure])),
-                chart(runs, measure, (one, two)),
+                chart(alike, measure, (one, two)),
                 aside="of each clustering, best ARI first"
                 + ("" if measure == "silhouette" else "; the baselines beside it"),
             ),
@@ -67,7 +75,7 @@ def show(visit: Visit[ClusteringsState]) -> Component:
                 aside=layout.download("CSV", visit.file("clusterings.csv")),
             ),
             layout.bar(
-                choice("one", "Look at", runs["clustering"].to_list(), one),
+                choice("one", "Look at", runs["clustering"].to_list(), one, resets="part"),
                 choice("two", "beside", _others(runs, one), two),
             ),
             html.Div(_detail(visit, runs, one, two), key="two" if two != NONE else "one"),
@@ -76,16 +84,33 @@ def show(visit: Visit[ClusteringsState]) -> Component:
 
 
 def _runs(visit: Visit[ClusteringsState]) -> pl.DataFrame:
-    return visit.data.ask("clustering_runs", study=visit.study)
+    """Clusterings, best ARI first; of all contexts where the lake does not say of which part."""
+    part = pl.when(pl.col("part").is_in(list(PARTS))).then("part").otherwise(pl.lit("all"))
+    return visit.data.ask("clustering_runs", study=visit.study).with_columns(part=part)
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _chosen(visit: Visit[ClusteringsState], names: Sequence[str]) -> tuple[str, str]:
+def _part(visit: Visit[ClusteringsState], runs: pl.DataFrame) -> str:
+    """The part whose clusterings are compared: halves have different contexts."""
+    there = [part for part in PARTS if part in runs["part"]]
+    of_one = runs.filter(clustering=visit.state.one)["part"]
+    return visit.choose("part", there, next(iter(of_one), None))
+
+
+def _parts(visit: Visit[ClusteringsState], runs: pl.DataFrame, part: str) -> Component | None:
+    """The choice of a part, where there are several; its best clustering is looked at then."""
+    there = {key: said for key, said in PARTS.items() if key in runs["part"]}
+    if len(there) < 2:
+        return None
+    return options(visit, "part", "Contexts", there, part, one="", two=NONE)
+
+
+def _chosen(visit: Visit[ClusteringsState], names: Sequence[str], best: str) -> tuple[str, str]:
     """The clustering looked at, and the one beside it or NONE."""
-    one = visit.choose("one", names)
+    one = visit.choose("one", names, best)
     if visit.state.two == one:
         visit.state = replace(visit.state, two=NONE)
     return one, visit.choose("two", [NONE, *names], NONE)
@@ -97,7 +122,7 @@ def _others(runs: pl.DataFrame, one: str) -> dict[str, str]:
 
 
 def _table(visit: Visit[ClusteringsState], runs: pl.DataFrame) -> Component:
-    rows = [{**row, "href": visit.href(one=row["clustering"])} for row in runs.to_dicts()]
+    rows = [{**row, "href": visit.href(one=row["clustering"], part="")} for row in runs.to_dicts()]
     longest = max(map(len, runs["clustering"].to_list()))
     named = 30 + LETTER * min(longest, LONGEST_NAME)
     columns = [
@@ -162,7 +187,8 @@ def _facts(rows: Sequence[Mapping[str, Any]]) -> Component:
 def _fact_name(key: str) -> str | Component:
     explained = {"part": "part", "representation": "representation", "ari": "ARI", "nmi": "NMI"}
     explained |= {"purity": "purity", "silhouette": "silhouette"}
-    names = {"n_clusters": "clusters", "n_contexts": "contexts", "n_zero": "zero vectors"}
+    names = {"n_clusters": "clusters found", "n_contexts": "contexts", "n_zero": "zero vectors"}
+    names |= {"residual": "residual of eigenvectors", "min_cluster_size": "smallest cluster"}
     names |= {"seconds": "time [s]", "svd_cut": "SVD cut", "errors": "error nodes"}
     names |= {"assign": "grouped by", "n_left_out": "left out", **STABILITY}
     shown = names.get(key, MEASURES.get(key, key.replace("_", " ")))
@@ -175,7 +201,7 @@ def _fact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return written(value, ".3f")
+        return written(value, ".1e" if 0 < abs(value) < LEAST else ".3f")
     return f"{value:,}" if isinstance(value, int) else str(value) or "–"
 
 

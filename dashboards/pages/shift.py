@@ -22,14 +22,14 @@ from dashboards.page import Download, Page, PageState, Visit
 EDITS = {
     "none": "the model as it is",
     "by_hand": "features chosen by hand",
-    "by_rule": "features chosen by labels",
+    "by_rule": "features chosen by rule",
     "random": "random features",
-    "neurons": "neurons chosen by labels",
+    "neurons": "neurons chosen by rule",
     "oracle": "nothing, balanced training",
 }
 COLOURS = dict(zip(EDITS, (*SERIES[:3], NEUTRAL, SERIES[3], SERIES[5]), strict=True))
 Chosen = Literal["all", "by_hand", "by_rule"]
-CHOSEN: dict[str, str] = {"all": "largest effect", "by_hand": "by hand", "by_rule": "by labels"}
+CHOSEN: dict[str, str] = {"all": "largest effect", "by_hand": "by hand", "by_rule": "by rule"}
 assert set(CHOSEN) == set(get_args(Chosen))
 SHARES = (
     Column("accuracy", "accuracy", ".1%", term="profession accuracy", width=90, shade=True),
@@ -77,7 +77,7 @@ def show(visit: Visit[ShiftState]) -> Component:
             layout.panel(
                 [term("profession accuracy", "Accuracy"), " and ", term("leakage")],
                 _chart(rows),
-                aside="best is top, on the line; circles: trained again; bars: 90 % intervals",
+                aside="open: trained again; bars: 90 % intervals; the line: chance",
             ),
             layout.panel(
                 "What was ablated",
@@ -94,41 +94,57 @@ def show(visit: Visit[ShiftState]) -> Component:
 
 
 def _chart(rows: pl.DataFrame) -> Component:
-    """A dot an edit: how often the probe is right, and how often it says what gender would."""
+    """A row an edit: how often the probe is right, and beside it how often it says what gender
+    would; trained once and again."""
+    edits = [edit for edit in EDITS if edit in rows["edit"]]
     traces = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": said if not again else f"{said}, trained again",
-            "showlegend": not again,
-            "legendgroup": edit,
-            "x": found["leakage"].to_list(),
-            "y": found["accuracy"].to_list(),
-            "error_x": _spread(found, "leakage"),
-            "error_y": _spread(found, "accuracy"),
-            "marker": {
-                "size": 11,
-                "color": COLOURS[edit],
-                "symbol": "circle-open" if again else "circle",
-            },
-            "hovertemplate": f"{said}{', trained again' * again}<br>right in <b>%{{y:.1%}}</b>, "
-            "says gender in <b>%{x:.1%}</b><extra></extra>",
-        }
-        for edit, said in EDITS.items()
+        _dots(rows.filter(retrained=again), edits, share, axis, again=again)
+        for share, axis in (("accuracy", "x"), ("leakage", "x2"))
         for again in (False, True)
-        if not (found := rows.filter(edit=edit, retrained=again)).is_empty()
     ]
-    chance: dict[str, Any] = {"type": "line", "x0": 0.5, "x1": 0.5, "y0": 0, "y1": 1}
-    line = {"yref": "paper", "line": {"color": NEUTRAL, "width": 1, "dash": "dot"}}
+    of_gender = {"xref": "x2", "yref": "paper", "x0": 0.5, "x1": 0.5, "y0": 0, "y1": 1}
+    of_rightness = {**of_gender, "xref": "x"}
+    line = {"type": "line", "line": {"color": NEUTRAL, "width": 1, "dash": "dot"}}
+    shares = {"tickformat": ".0%", "range": [-0.02, 1.02]}
     return figure(
         "shift-chart",
         traces,
-        height=340,
-        showlegend=True,
-        shapes=[chance | line],
-        xaxis={"title": "leakage", "tickformat": ".0%", "range": [0.4, 1.02]},
-        yaxis={"title": "accuracy", "tickformat": ".0%", "range": [0.4, 1.02]},
+        height=90 + 34 * len(edits),
+        showlegend=False,
+        shapes=[line | of_rightness, line | of_gender],
+        xaxis={**shares, "title": "accuracy: best is 100 %", "domain": [0, 0.48]},
+        xaxis2={**shares, "title": "leakage: best is 50 %", "domain": [0.52, 1]},
+        yaxis={
+            "tickvals": list(range(len(edits))),
+            "ticktext": [EDITS[edit] for edit in edits],
+            "range": [len(edits) - 0.5, -0.5],
+        },
     )
+
+
+def _dots(
+    rows: pl.DataFrame, edits: list[str], share: str, axis: str, *, again: bool
+) -> dict[str, Any]:
+    """A share of each edit, on its row; of probes trained again a little below."""
+    found = pl.DataFrame({"edit": edits}).with_row_index("place").join(rows, on="edit")
+    found = found.sort("place")
+    said = [EDITS[edit] + ", trained again" * again for edit in found["edit"]]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "xaxis": axis,
+        "x": found[share].to_list(),
+        "y": [place + (0.17 if again else -0.17) for place in found["place"]],
+        "customdata": said,
+        "error_x": _spread(found, share),
+        "marker": {
+            "size": 10,
+            "color": [COLOURS[edit] for edit in found["edit"]],
+            "symbol": "circle-open" if again else "circle",
+            "line": {"width": 2 if again else 0},
+        },
+        "hovertemplate": f"%{{customdata}}<br>{share} <b>%{{x:.1%}}</b><extra></extra>",
+    }
 
 
 def _spread(found: pl.DataFrame, share: str) -> dict[str, Any]:
@@ -136,7 +152,7 @@ def _spread(found: pl.DataFrame, share: str) -> dict[str, Any]:
     over = (found[f"{share}_high"] - found[share]).clip(0)
     under = (found[share] - found[f"{share}_low"]).clip(0)
     ends = {"array": over.to_list(), "arrayminus": under.to_list()}
-    return {**ends, "symmetric": False, "thickness": 1, "width": 0}
+    return {**ends, "symmetric": False, "thickness": 1, "width": 0, "color": NEUTRAL}
 
 
 def _table(visit: Visit[ShiftState], rows: pl.DataFrame) -> Component:
@@ -159,7 +175,7 @@ def _features(visit: Visit[ShiftState]) -> Component:
         | {
             "name": f"{row['site']}/{row['feature']}",
             "chosen": ", ".join(
-                name for key, name in (("by_hand", "hand"), ("by_rule", "labels")) if row[key]
+                name for key, name in (("by_hand", "hand"), ("by_rule", "rule")) if row[key]
             ),
             "href": visit.to("feature", site=row["site"], feature=row["feature"]),
         }
@@ -169,7 +185,7 @@ def _features(visit: Visit[ShiftState]) -> Component:
 
 
 def _chosen(visit: Visit[ShiftState]) -> pl.DataFrame:
-    rows = visit.data.shared("shift_selection", visit.study).filter(probe=visit.state.probe)
+    rows = visit.data.ask("shift_features_read", study=visit.study, probe=visit.state.probe)
     return rows if visit.state.chosen == "all" else rows.filter(pl.col(visit.state.chosen))
 
 

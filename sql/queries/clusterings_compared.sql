@@ -1,8 +1,9 @@
 -- question: Which representation finds the known rules best, on contexts that did not choose it?
 -- grain: one row per representation and its options (study, representation, metric, aggregation,
---   similarity, unit_norm_per_site, unit_rows, errors, svd_cut, assign, n_clusters), best first
+--   similarity, unit_norm_per_site, unit_rows, errors, svd_cut, assign, min_cluster_size,
+--   clusters_asked), best first
 -- columns: the options; clusterings of either part that they have, averaged where there are several
---   of a part; choose_ari and report_ari on the two halves; ari_seeds and ari_halves: how stable
+--   of a part, and n_clusters that each of them found; choose_ari and report_ari on the two halves; ari_seeds and ari_halves: how stable
 --   the clusterings of either part are; chosen: of the study's largest choose_ari; of the reporting
 --   half, previous_ari, answer_ari and last_ari of the trivial groupings, and over_previous,
 --   over_answer, over_last: report_ari less theirs
@@ -18,8 +19,10 @@ with compared as (
         errors,
         svd_cut,
         assign,
-        n_clusters,
+        min_cluster_size,
+        coalesce(clusters_asked, n_clusters) as clusters_asked,
         list(clustering order by clustering) as clusterings,
+        list(n_clusters order by clustering) as n_clusters,
         avg(ari) filter (where part = 'choose') as choose_ari,
         avg(ari) filter (where part = 'report') as report_ari,
         avg(ari_seeds) as ari_seeds,
@@ -29,8 +32,7 @@ with compared as (
         avg(last_ari) filter (where part = 'report') as last_ari
     from clusterings
     where part in ('choose', 'report')
-    group by study, representation, metric, aggregation, similarity, unit_norm_per_site, unit_rows,
-        errors, svd_cut, assign, n_clusters
+    group by all
 )
 select
     *,

@@ -13,6 +13,8 @@
 --   errors: Error nodes are columns of the vectors too; null for gradients; may be null
 --   svd_cut: Share of ‖X‖² in the singular directions kept; 0: no SVD; may be null
 --   assign: What groups the embedding: kmeans, cluster_qr or hdbscan; may be null
+--   min_cluster_size: Contexts of a cluster at least; null but for hdbscan; may be null
+--   clusters_asked: Clusters asked for; with hdbscan, dimensions to find them in; may be null
 --   n_clusters: Clusters found
 --   n_contexts: Contexts clustered, zero vectors included
 --   n_zero: Contexts whose vector is zero (cluster −1); may be null
@@ -27,6 +29,8 @@
 --     groupings, and above 20,000 contexts
 --   ari_halves: Mean ARI with clusterings of either half of the contexts alone; null where halves
 --     are too small, and above 20,000 contexts
+--   residual: How exact the eigenvectors of the embedding are: the largest ‖A v − λ v‖ / |λ| of
+--     those used; may be null
 --   previous_ari: ARI against the known rules of clusters by the previous token; may be null
 --   previous_nmi: NMI against the known rules of clusters by the previous token; may be null
 --   previous_purity: PURITY against the known rules of clusters by the previous token; may be null
@@ -50,6 +54,8 @@ select
     clusterings.errors,
     clusterings.svd_cut,
     clusterings.assign,
+    clusterings.min_cluster_size,
+    clusterings.clusters_asked,
     clusterings.n_clusters,
     clusterings.n_contexts,
     clusterings.n_zero,
@@ -62,6 +68,7 @@ select
     clusterings.silhouette,
     clusterings.ari_seeds,
     clusterings.ari_halves,
+    clusterings.residual,
     clusterings.previous_ari,
     clusterings.previous_nmi,
     clusterings.previous_purity,

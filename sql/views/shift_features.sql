@@ -12,7 +12,7 @@
 --   gender_correlation: Correlation of its mean activation with being a woman, among people of one
 --     profession
 --   by_hand: Chosen by a person
---   by_rule: Chosen by the rule with gender labels
+--   by_rule: Chosen by a rule that has gender labels
 --   why: What the person saw it fire on; may be null
 select
     shift_features.study,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def test_clusterings_of_a_list_share_an_embedding_and_are_as_without(
         return embedded(X, spec, device)
 
     monkeypatch.setattr(library, "embedded", counted)
-    folder = lake.folder("_scratch", study="small") / "embedding"
+    folder = lake.folder("_scratch", study="small") / "shared-clusterings"
 
     def rows(name: str) -> list[pl.DataFrame]:
         run(clusterings.STAGE, lake, name, study)
@@ -179,7 +180,9 @@ def test_clusterings_of_a_list_share_an_embedding_and_are_as_without(
     assert not folder.exists()
     first, second = rows("a-3"), rows("a-5")
     assert made == [3, 3]  # of `own` and of `a-3`
-    (file,) = folder.glob("*/*")
+    (needed_by,) = folder.glob("*/needed_by.json")
+    assert json.loads(needed_by.read_text()) == [["clusterings", "a-3"], ["clusterings", "a-5"]]
+    (file,) = folder.glob("*/000000.arrow")
     file.write_bytes(file.read_bytes()[:200])
     assert all(a.equals(b) for a, b in zip(second, rows("a-5"), strict=True))
     assert made == [3, 3, 5]
@@ -187,7 +190,7 @@ def test_clusterings_of_a_list_share_an_embedding_and_are_as_without(
     file.unlink()
     assert all(a.equals(b) for a, b in zip(first, rows("a-3"), strict=True))
     assert made == [3, 3, 5, 3]
-    (kept,) = folder.glob("*/*")
+    (kept,) = folder.glob("*")
     other = replace(study, clusterings={"b": ClusteringSpec(n_clusters=3, embedded=6)})
     run(clusterings.STAGE, lake, "b", other)
     assert not kept.exists()  # one is kept at a time
@@ -205,11 +208,14 @@ def test_clusterings_tell_how_stable_they_are_and_how_clusters_lie(lake: Lake) -
     assert (row["assign"], row["n_left_out"]) == ("kmeans", 0)
     assert -1 <= row["ari_halves"] <= 1
     assert 0 < row["ari_seeds"] <= 1
+    assert (row["clusters_asked"], row["min_cluster_size"]) == (3, None)
+    assert 0 <= row["residual"] < 1e-3
     clusters = lake.scan("clusters", **keys).collect().sort("cluster")
     assert clusters["leaf"][0] is None  # cluster −1
     assert sorted(clusters["leaf"][1:]) == [0, 1, 2]
     (row,) = lake.scan("clusterings", study="small", clustering="dense").collect().to_dicts()
     assert (row["assign"], row["ari_seeds"]) == ("hdbscan", None)
+    assert (row["clusters_asked"], row["min_cluster_size"]) == (3, 4)
     members = lake.scan("cluster_members", study="small", clustering="dense").collect()
     out = members.filter(pl.col("cluster") == -2)
     assert row["n_left_out"] == len(out) == 28 - (members["cluster"] >= 0).sum() > 0

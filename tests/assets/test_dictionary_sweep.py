@@ -113,12 +113,12 @@ def test_a_sweep_runs_the_model_once_where_activations_are_kept(
     make("dictionaries", kept, lake)
     assert len(made) == 4
     own = lake.marked("dictionaries", "tiny")
-    place = lake.folder("_scratch", study="tiny") / "activations"
+    place = lake.folder("_scratch", study="tiny") / "shared-activations"
     for point in POINTS:
         assert len(list(place.glob("*/*.safetensors"))) == 4
         make("dictionary_sweep", kept, lake, point)
     assert len(made) == 4
-    assert not place.exists()  # nothing is left to train
+    assert not list(place.iterdir())  # nothing is left to train
     version = lake.scan("dictionary_sweep", study="tiny", point=POINTS[1]).collect()["version"][0]
     with_cache = files(dictionaries.weights(lake, version))
     for folder in (dictionaries.weights(lake, str(v)) for v in (own, version)):

@@ -149,6 +149,30 @@ def test_finished_parts_that_failed_a_check_are_not_taken_again(study: Study, la
     assert kept_files(lake) == []
 
 
+def test_what_partitions_share_goes_when_all_of_them_are_whole(study: Study, lake: Lake) -> None:
+    (study.file.parent / "corpus" / "1.jsonl").write_text('{"text": "c"}\n')
+    make(STAGES["corpus"], study, lake, "")
+    both = [scratch.Part("documents", shard) for shard in ("00000", "00001")]
+
+    def compute(run: StageRun) -> StageResult:
+        kept = Kept(scratch.shared(run, "documents", "of both", both))
+        found.append(kept.get(0) is not None)
+        kept.put(0, pl.DataFrame())
+        write(run, run.partition)
+        return StageResult(checks=[Check("good", good, {})])
+
+    found, good, stage = list[bool](), True, instead(compute)
+    make(stage, study, lake, "00000")
+    assert len(kept_files(lake)) == 1
+    good = False
+    make(stage, study, lake, "00001")
+    assert len(kept_files(lake)) == 1  # it is still to be made
+    good = True
+    make(stage, study, lake, "00001")
+    assert kept_files(lake) == []
+    assert found == [False, True, True]
+
+
 def test_a_manifest_is_never_linked(study: Study, lake: Lake) -> None:
     """Two studies with one corpus register its files in the order in which each met them."""
     folder = study.file.parent

@@ -56,6 +56,12 @@ PAIRS: list[Row] = [
     {"example": 2, "split": "train", "case": "one", "clean_prefix": "A cow", "clean_answer": " is"},
     {"example": 3, "split": "train", "case": "two", "clean_prefix": "Cows", "clean_answer": " are"},
 ]
+READ: list[Row] = [
+    {"probe": "p", "site": "embed", "feature": 1, "rank": 1, "effect": -2.0, "by_hand": True}
+    | {"why": "she", "gender_correlation": 0.5},
+    {"probe": "p", "site": "embed", "feature": 2, "rank": 0, "effect": 3.0, "by_rule": True},
+    {"probe": "q", "site": "embed", "feature": 2, "rank": 0, "effect": 1.0},
+]
 EVALUATION = ("test", "mean", "default", -1, "ig", "sum")
 OF_DOCUMENT = {"shard": "00000", "doc_id": 1}
 # bins: 100 · 1, 100 · 0.0625^¼ = 50, 100 · 4^¼ = 141.4
@@ -69,6 +75,14 @@ ANSWERS: dict[str, tuple[dict[str, object], str, list[tuple[object, ...]]]] = {
             ("books", 141, 1, 4.0, 3.0, 1.0, 1, 3.0, 0),
             ("web", 50, 1, 0.0625, 1.0, 0.0625, 1, 0.0, 0),
             ("web", 100, 1, 1.0, 2.0, None, 0, None, 1),
+        ],
+    ),
+    "shift_features_read": (  # of the probe p alone
+        {"probe": "p"},
+        "place site feature effect gender_correlation by_hand by_rule why label",
+        [
+            (1, "embed", 2, 3.0, 0.0, False, True, None, None),
+            (2, "embed", 1, -2.0, 0.5, True, False, "she", "gender"),
         ],
     ),
     "losses_by_rule": (
@@ -171,6 +185,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Data:
     sites = (("embed", 0.5), ("resid_10", 0.75), ("resid_2", 0.25))
     put(lake, "dictionaries", [{"site": site, "fve": fve} for site, fve in sites], study="s")
     put(lake, "faithfulness", FAITHFULNESS, **T)
+    put(lake, "shift_features", READ, study="s")
+    put(lake, "features", [{"site": "embed", "feature": 1, "label": "gender"}], study="s")
     put(lake, "pairs", PAIRS, **T)
     put(lake, "pairs", PAIRS, study="another", task="t")
     put(lake, "circuits", [{"circuit": name} for name in ("b", "a")], **T)

@@ -227,7 +227,7 @@ def test_sample_depends_on_the_set_and_the_seed() -> None:
 def test_several_sizes_of_one_embedding_are_those_one_by_one() -> None:
     """Clusters of 2 and of 4 by the embedding for 4; its first columns are the embedding for 2."""
     X, _ = planted(5, signed=True)
-    together = embedded(X, ClusteringSpec(n_clusters=2, embedded=4))
+    together = embedded(X, ClusteringSpec(n_clusters=2, embedded=4)).points
     assert together.shape == (90, 4)
     assert np.isnan(together[7]).all()
     for k in (2, 4):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import get_args
 from xml.etree import ElementTree
 
@@ -26,6 +28,8 @@ from dagster_project.interp.prompt import (
 from dagster_project.studies.study import EdgeKind
 from tests.interp import spliced
 
+SPACE = "{http://www.w3.org/2000/svg}"
+ALL = "3 nodes · 2 edges"
 PAIR = Prompt("then the girl", " was", "then the boy", " saw")
 
 
@@ -145,36 +149,71 @@ def drawn(tokens: list[str], patched: list[str] | None = None) -> PromptCircuit:
 def test_the_picture_has_a_mark_a_node_and_a_curve_an_edge() -> None:
     picture = svg(drawn(["a", " b"], ["a", " x"]))
     root = ElementTree.fromstring(picture)
-    space = "{http://www.w3.org/2000/svg}"
-    circles = root.findall(f"{space}circle")
-    titles = [t.text for t in root.iter(f"{space}title")]
+    circles = root.findall(f"{SPACE}circle")
+    titles = [t.text for t in root.iter(f"{SPACE}title")]
     assert [c.get("fill") for c in circles] == ["#2f7fd6", "#d4572b"]  # by sign
     assert float(circles[0].get("cy", 0)) < float(circles[1].get("cy", 0))  # the pass goes up
     assert float(circles[0].get("cx", 0)) > float(circles[1].get("cx", 0))  # position 1, 0
     assert float(circles[0].get("r", 0)) > float(circles[1].get("r", 0))
-    assert len(root.findall(f"{space}polygon")) == 1  # the error node
-    assert len(root.findall(f"{space}path")) == 2
+    assert len(root.findall(f"{SPACE}polygon")) == 1  # the error node
+    assert len(root.findall(f"{SPACE}path")) == 2
     assert "embed/3@0 → resid_0/7@1 -0.500" in titles
     assert "embed/error@0 +0.500" in titles
-    texts = [t.text for t in root.findall(f"{space}text")]
+    texts = [t.text for t in root.findall(f"{SPACE}text")]
     assert texts == ["resid_0", "embed", "a", "b / x"]
     few = ElementTree.fromstring(svg(drawn(["a", " b"]), nodes=1, edges=9))
-    assert len(few.findall(f"{space}circle")) == len(few.findall(f"{space}path")) == 1
+    assert len(few.findall(f"{SPACE}circle")) == len(few.findall(f"{SPACE}path")) == 1
+
+
+def test_the_picture_says_what_was_asked_how_much_is_shown_and_what_marks_mean() -> None:
+    found = drawn(["a", " b"], ["a", " x"])
+    found = replace(found, prompt=Prompt("a b", " <c>", "a x", " d"))
+    whole, few = (said(svg(found, nodes=n)) for n in (9, 1))
+    assert whole[:2] == ["Why the model says “<c>” after “a b”, and “d” after “a x”", ALL]
+    assert few[1] == "the strongest 1 of 3 nodes · the strongest 1 of 2 edges"
+    error, alone = "error: what dictionaries leave out", "in the patch alone"
+    assert error in whole
+    assert error not in few  # which has none
+    assert alone not in whole
+    silent = replace(found, nodes=found.nodes.with_columns(patch_only=pl.Series([1.0, 0.0, None])))
+    root = ElementTree.fromstring(svg(silent))
+    assert alone in said(svg(silent))
+    dashed = [c.get("stroke-dasharray") for c in root.findall(f"{SPACE}circle")]
+    assert [bool(dash) for dash in dashed] == [True, False]
+    titles = [t.text for t in root.iter(f"{SPACE}title")]
+    assert "resid_0/7@1 +2.000, in the patch alone" in titles
+
+
+def test_a_long_prompt_wraps_above_the_picture_and_nothing_leaves_it() -> None:
+    found = replace(drawn(["a", " b"]), prompt=Prompt("many words " * 20, " c"))
+    root = ElementTree.fromstring(svg(found))
+    left, top, width, height = map(float, root.get("viewBox", "").split())
+    lines = root.findall(f"{SPACE}g[@class='title']/{SPACE}text")
+    assert len(lines) > 3
+    assert all(top < float(line.get("y", 0)) < 0 for line in lines)
+    for group in root.findall(f"{SPACE}g[@class='legend']/{SPACE}g"):
+        x, y = map(float, re.findall(r"[\d.]+", group.get("transform", "")))
+        text = group.find(f"{SPACE}text")
+        assert text is not None
+        assert left <= x < x + 5 * len(text.text or "") < width
+        assert y + 4 < top + height
+
+
+def said(picture: str) -> list[str | None]:
+    return [t.text for t in ElementTree.fromstring(picture).iter(f"{SPACE}text")]
 
 
 def test_tokens_are_text_in_the_picture() -> None:
     hostile = ["<script>alert(1)</script>", '"&\n']
     picture = svg(drawn(hostile))
     assert "<script" not in picture
-    texts = [
-        t.text for t in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")
-    ]
+    texts = [t.text for t in ElementTree.fromstring(picture).iter(f"{SPACE}text")]
     assert hostile[0] in texts
 
 
 def test_a_token_that_xml_cannot_hold_is_named() -> None:
     root = ElementTree.fromstring(svg(drawn(["\x01", "b\u202e"])))
-    assert {r"\x01", r"b\u202e"} <= {t.text for t in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {r"\x01", r"b\u202e"} <= {t.text for t in root.iter(f"{SPACE}text")}
 
 
 def test_names() -> None:

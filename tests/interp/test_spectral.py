@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from dagster_project.interp import affinity as similarities
+from dagster_project.interp import eigenvectors
 from dagster_project.interp.affinity import (
     Floats,
     Similarity,
@@ -62,7 +63,23 @@ def dense_embedding(S: Floats, dimensions: int) -> Floats:
 def embed(
     X: Floats, similarity: Similarity, dimensions: int, seed: int = 0
 ) -> NDArray[np.floating]:
-    return embedding(affinity(sparse.csr_array(X), similarity), dimensions, seed)
+    return embedding(affinity(sparse.csr_array(X), similarity), dimensions, seed).points
+
+
+def test_residuals_are_relative_to_their_eigenvalues(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the dense operator, by its own product with each vector; a short basis leaves some."""
+    monkeypatch.setattr(eigenvectors, "LEAST_BASIS", 64)
+    X, _ = planted(3, groups=6, size=50, signed=False)
+    S = dense_affinity(X, "cosine")
+    S = S - np.diag(np.diag(S))
+    scale = 1 / np.sqrt(S.sum(axis=1))
+    A = scale[:, None] * S * scale
+    found = embedding(affinity(sparse.csr_array(X), "cosine"), 20, 0)
+    V = found.points / scale[:, None]
+    values = (V * (A @ V)).sum(axis=0)
+    true = np.linalg.norm(A @ V - V * values, axis=0) / np.abs(values)
+    np.testing.assert_allclose(found.residuals, true, rtol=1e-4, atol=1e-9)
+    assert 1e-9 < found.residuals.max() < 1e-2
 
 
 CASES: list[tuple[Similarity, bool]] = [
@@ -251,7 +268,7 @@ def test_more_groups_than_a_block_that_share_nothing(
     columns = 5 * label[:, None] + np.arange(5)
     rows = np.repeat(np.arange(len(label)), 5)
     X = sparse.csr_array((own.ravel().astype(dtype), (rows, columns.ravel())))
-    points = embedding(similarities.affinity(X, "cosine"), groups, seed)
+    points = embedding(similarities.affinity(X, "cosine"), groups, seed).points
     found = cluster(X, ClusteringSpec(n_clusters=groups, seed=seed))
     means = np.stack([points[label == g].mean(axis=0) for g in range(groups)])
     assert np.linalg.matrix_rank(means, tol=1e-3 * np.linalg.norm(means, 2)) == groups

@@ -26,7 +26,8 @@ DESIGN = {
     "feature_examples": "study site feature rank doc_id pos activation interval",
     "feature_logits": "study site feature sign rank token_id token logit",
     "clusterings": "study clustering representation metric aggregation similarity n_clusters "
-    "n_contexts sample ari nmi purity silhouette ari_seeds ari_halves seconds",
+    "clusters_asked min_cluster_size n_contexts sample ari nmi purity silhouette ari_seeds "
+    "ari_halves residual seconds",
     "cluster_members": "study clustering context_id cluster x y",
     "clusters": "study clustering cluster size mean_loss top_answers answer_entropy top_skill "
     "purity leaf",

@@ -64,6 +64,7 @@ MEMBERS: list[Row] = [
 ]
 ABS: Row = {"representation": "abs_effects", "similarity": "clipped", "n_clusters": 3}
 SIGNED: Row = {"representation": "effects", "similarity": "cosine", "n_clusters": 3}
+DENSE: Row = SIGNED | {"assign": "hdbscan", "min_cluster_size": 8, "clusters_asked": 3}
 CLUSTERINGS: dict[str, Row] = {
     "all": ABS | {"part": "all", "ari": 1.0},
     "abs-c": ABS | {"part": "choose", "ari": 0.75, "previous_ari": 1.0, "ari_seeds": 1.0},
@@ -74,6 +75,9 @@ CLUSTERINGS: dict[str, Row] = {
     "signed-c": SIGNED | {"part": "choose", "ari": 0.5, "ari_seeds": 0.5, "ari_halves": 0.25},
     "signed-r": SIGNED | {"part": "report", "ari": 0.875, "previous_ari": 0.5, "ari_seeds": 0.75},
     "qr": SIGNED | {"assign": "cluster_qr", "part": "report"},
+    "dense-c": DENSE | {"part": "choose", "ari": 0.25, "n_clusters": 5},
+    "dense-r": DENSE | {"part": "report", "ari": 0.375, "n_clusters": 7},
+    "finer": DENSE | {"part": "report", "ari": 0.5, "n_clusters": 9, "min_cluster_size": 4},
     "alone": SIGNED | {"n_clusters": 4, "part": "report", "ari": 1.0},
 }
 CLUSTERS: list[Row] = [
@@ -136,16 +140,17 @@ SHIFT: list[Row] = [
     {"probe": "q", "edit": "none", "accuracy": 0.5, "leakage": 1.0},
 ]
 SHIFT_FEATURES: list[Row] = [
-    EMBED | {"probe": "p", "feature": 2, "rank": 1, "effect": -1.0, "abs_effect": 1.0},
+    EMBED | {"probe": "p", "feature": 3, "rank": 2, "effect": -1.0, "abs_effect": 1.0},
+    EMBED | {"probe": "p", "feature": 2, "rank": 0, "effect": 3.0, "abs_effect": 3.0},
     EMBED
-    | {"probe": "p", "feature": 1, "rank": 0, "effect": 2.0, "abs_effect": 2.5}
+    | {"probe": "p", "feature": 1, "rank": 1, "effect": 2.0, "abs_effect": 2.5}
     | {"by_hand": True, "why": "she", "gender_correlation": 0.5},
 ]
 
 
-def edge(up: str, down: str, weight: float) -> Row:
-    """An edge of the circuit `g` between nodes such as embed/1, embed/1@3 or y."""
-    row: Row = {"circuit": "g", "weight": weight}
+def edge(up: str, down: str, weight: float, circuit: str = "g") -> Row:
+    """An edge of a circuit between nodes such as embed/1, embed/1@3 or y."""
+    row: Row = {"circuit": circuit, "weight": weight}
     for side, node in (("up", up), ("down", down)):
         place, _, pos = node.partition("@")
         site, _, feature = place.partition("/")
@@ -174,6 +179,23 @@ def faithful(unit: str, value: float, faithfulness: float, n_nodes: int, **more:
     row = {"unit": unit, "selection": "top_n", "value": value, "faithfulness": faithfulness}
     row |= {"f_circuit": faithfulness, "f_model": 1.0}
     return row | {"n_nodes": n_nodes, "completeness": 0.25, "n_error_nodes": 4} | more
+
+
+SKIPPING: Row = {"circuit": "skips", "edge_kind": "total", "n_edges": 9}
+SKIPS: list[Row] = [
+    edge(up, down, weight, "skips")
+    for up, down, weight in (
+        ("embed/1", "resid_2/5", -4.0),
+        ("mlp_0/-1", "attn_1/2@3", 2.0),
+        ("resid_0/4", "mlp_2/2", 1.0),
+        ("embed/1", "mlp_0/-1", 9.0),
+        ("embed/1", "resid_0/4", 9.0),
+        ("mlp_0/-1", "resid_0/4", 9.0),
+        ("resid_0/4", "attn_1/2@3", 9.0),
+        ("attn_1/2@3", "resid_1/6", 9.0),
+        ("embed/1", "y", 9.0),
+    )
+]
 
 
 FAITHFULNESS: list[Row] = [

@@ -36,6 +36,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCo
     put(made, "circuit_edges", rows.EDGES, **study, task="t1")
     put(made, "circuit_edges", rows.GRAPH, **study, task="t3")
     put(made, "faithfulness", rows.FAITHFULNESS, **study, task="t1")
+    put(made, "shift_features", rows.SHIFT_FEATURES, **study)
     with connect(made) as connection:
         yield connection
 
@@ -165,6 +166,7 @@ ASKED: dict[str, dict[str, str | None]] = {
     "cluster_features": {"clustering": "c"},
     "cluster_ranking": {"ranked_by": "purity"},
     "loss_by_token": {"easiest": "true", "at_least": "19"},
+    "shift_selection": {"places": "1"},
     "smallest_faithful": {"at_least": "0.5"},
 }
 

@@ -49,6 +49,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
     put(lake, "circuit_nodes", rows.NODES_A, **S, task="t1")
     put(lake, "circuit_nodes", rows.NODES_B, **S, task="t2")
     put(lake, "circuit_edges", rows.EDGES, **S, task="t1")
+    put(lake, "circuits", [rows.SKIPPING], study="skips", task="t")
+    put(lake, "circuit_edges", rows.SKIPS, study="skips", task="t")
+    put(lake, "features", rows.FEATURES, study="skips")
     put(lake, "faithfulness", rows.FAITHFULNESS, **S, task="t1")
     put(lake, "site_effects", rows.SITE_EFFECTS, **S, task="t1")
     put(lake, "shift", rows.SHIFT, **S)
@@ -144,19 +147,26 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         ],
     ),
     "clusterings_compared": (  # abs_effects: reported twice, (0.625 + 0.875) / 2
-        "representation, clusterings, choose_ari, report_ari, ari_seeds, ari_halves, chosen, "
-        "previous_ari, last_ari, over_previous, over_answer, over_last",
+        "representation, clusterings, clusters_asked, n_clusters, choose_ari, report_ari, "
+        "ari_seeds, ari_halves, chosen, previous_ari, last_ari, over_previous, "
+        "over_answer, over_last",
         [
             (
-                *("abs_effects", ["abs-c", "abs-r", "abs-r2"], 0.75, 0.75, 1.0, None, True),
+                *("abs_effects", ["abs-c", "abs-r", "abs-r2"], 3, [3, 3, 3], 0.75, 0.75, 1.0),
+                *(None, True),
                 *(0.5, 0.625, 0.25, 0.5, 0.125),
             ),
             (
-                *("effects", ["signed-c", "signed-r"], 0.5, 0.875, 0.625, 0.25, False),
+                *("effects", ["signed-c", "signed-r"], 3, [3, 3], 0.5, 0.875, 0.625, 0.25, False),
                 *(0.5, None, 0.375, None, None),
             ),
-            ("effects", ["alone"], None, 1.0, None, None, False, None, None, None, None, None),
-            ("effects", ["qr"], None, None, None, None, False, None, None, None, None, None),
+            (  # each half has found its own number of clusters
+                *("effects", ["dense-c", "dense-r"], 3, [5, 7], 0.25, 0.375, None, None, False),
+                *(None,) * 5,
+            ),
+            ("effects", ["alone"], 4, [4], None, 1.0, None, None, False, *(None,) * 5),
+            ("effects", ["finer"], 3, [9], None, 0.5, None, None, False, *(None,) * 5),
+            ("effects", ["qr"], 3, [3], None, None, None, None, False, *(None,) * 5),
         ],
     ),
     "strongest_nodes": (
@@ -244,11 +254,11 @@ ANSWERS: dict[str, tuple[str, list[tuple[object, ...]]]] = {
             ("q", "none", False, 1, 0, 0.5, 0.0, 1.0, 0.0, 0.0, 0.5),
         ],
     ),
-    "shift_selection": (
-        "probe, place, site, feature, effect, gender_correlation, by_hand, by_rule, why, label",
+    "shift_selection(places := 1)": (  # the strongest, and the one chosen
+        "probe, place, feature, effect, gender_correlation, by_hand, by_rule, why, label, known",
         [
-            ("p", 1, "embed", 1, 2.0, 0.5, True, False, "she", "plural"),
-            ("p", 2, "embed", 2, -1.0, 0.0, False, False, None, None),
+            ("p", 1, 2, 3.0, 0.0, False, False, None, None, 3),
+            ("p", 2, 1, 2.0, 0.5, True, False, "she", "plural", 3),
         ],
     ),
 }
@@ -270,7 +280,7 @@ VOCABULARY: dict[str, list[tuple[object, ...]]] = {
 
 
 def test_every_question_has_an_answer_worked_out_by_hand() -> None:
-    here = {name.partition("(")[0] for name in ANSWERS} | {"loss_by_token"}
+    here = {name.partition("(")[0] for name in ANSWERS} | {"loss_by_token", "skipping_edges"}
     in_test_meanings = {"features_on_token", "feature_meaning", "circuit_examples"}
     assert set(shipped("queries")) == here | in_test_meanings
 
@@ -313,6 +323,21 @@ def test_excess_loss_tells_slots_apart_and_leaves_out_what_has_no_rule(
         ("sum", None, 1, 1, 1.0, 0.5, 0.5),
     ]
     check(fetch(filled, query).rows(), expected)
+
+
+def test_edges_skip_layers_where_a_residual_stream_lies_between(
+    filled: duckdb.DuckDBPyConnection,
+) -> None:
+    """Past resid_0 and resid_1, past resid_0, past resid_1; into y none does."""
+    columns = "place, up, up_label, down, skipped, weight, skipping, n_edges"
+    query = f"select {columns} from queries.skipping_edges where circuit = 'skips'"
+    expected: list[tuple[object, ...]] = [
+        (1, "embed/1", "plural", "resid_2/5", 2, -4.0, 3, 9),
+        (2, "mlp_0/error", None, "attn_1/2@3", 1, 2.0, 3, 9),
+        (3, "resid_0/4", None, "mlp_2/2", 1, 1.0, 3, 9),
+    ]
+    check(fetch(filled, query).rows(), expected)
+    assert fetch(filled, "from queries.skipping_edges where circuit <> 'skips'").is_empty()
 
 
 def check(found: list[tuple[object, ...]], expected: list[tuple[object, ...]]) -> None:

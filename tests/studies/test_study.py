@@ -56,7 +56,7 @@ def test_lists_of_sizes_and_parts_make_a_clustering_of_each(tmp_path: Path) -> N
         "a-2-choose": ClusteringSpec(n_clusters=2, embedded=3, part="choose"),
         "a-2-report": ClusteringSpec(n_clusters=2, embedded=3, part="report"),
     }
-    with pytest.raises(StudyError, match=r"clusterings\.a\.part must be a text or a list"):
+    with pytest.raises(StudyError, match=r"clusterings\.a\.part must be a value or a list"):
         study_of(tmp_path, MINIMAL + table.replace("'report'", "'choose'"))
 
 
@@ -66,7 +66,7 @@ def test_lists_of_sizes_and_parts_make_a_clustering_of_each(tmp_path: Path) -> N
         (
             "[clusterings.a]\nn_clusters = []",
             "clusterings.a.n_clusters",
-            "a number or a list",
+            "a value or a list",
             "[]",
         ),
         (
@@ -77,11 +77,28 @@ def test_lists_of_sizes_and_parts_make_a_clustering_of_each(tmp_path: Path) -> N
         ),
         (
             "[clusterings.a]\nn_clusters = [2.5]",
-            "clusterings.a.n_clusters",
-            "a list of different",
-            "[2.5]",
+            "clusterings.a.n_clusters[0]",
+            "an integer",
+            "2.5",
         ),
-        ("[clusterings.a]\nn_clusters = [1, 9]", "clusterings.a-1.n_clusters", "at least 2", "1"),
+        (
+            "[clusterings.a]\nn_clusters = [9, -5]",
+            "clusterings.a.n_clusters[1]",
+            "at least 2",
+            "-5",
+        ),
+        (
+            "[clusterings.a]\nn_clusters = 2\npart = ['choose', 'half']",
+            "clusterings.a.part[1]",
+            "repo",
+            '"half"',
+        ),
+        (
+            "[clusterings.a]\nn_clusters = [2, 3]\nseed = -1",
+            "clusterings.a.seed",
+            "at least 0",
+            "-1",
+        ),
         (
             "[clusterings.a]\nn_clusters = [9]\n[clusterings.a-9]\nn_clusters = 3",
             "clusterings.a-9",

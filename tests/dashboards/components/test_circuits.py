@@ -35,6 +35,26 @@ def test_rows_columns_signs_and_shapes(visit: Visit) -> None:
     assert (node(page, "resid_0.5.3").locator("circle").last.get_attribute("fill")) == "#2f7fd6"
 
 
+def test_what_the_patch_alone_has_is_told_apart(visit: Visit) -> None:
+    """Of one node in half of the examples, of another in a quarter."""
+    page = opened(visit)
+    assert page.locator(".node:has(.alone)").count() == 1
+    mark = node(page, "embed.3.1").locator(".alone")
+    assert mark.evaluate("e => getComputedStyle(e).strokeDasharray") not in ("none", "")
+    said = "on in the patch alone in 50% of the examples"
+    assert said in (node(page, "embed.3.1").get_attribute("data-tip") or "")
+    assert "patch" not in (node(page, "resid_0.5.3").get_attribute("data-tip") or "")
+    expect(page.locator(".node-row:has(.alone)")).to_have_count(1)
+    row = page.locator(".node-row[data-node='embed.3.1']")
+    expect(row.get_by_role("img", name="in the patch alone")).to_be_visible()
+    assert said in (row.get_attribute("data-tip") or "")
+    legend = page.locator(".circuit-page .main > p.quiet")
+    expect(legend).to_contain_text("Pale and dashed: on in the patch alone")
+    opened(visit, "/circuit?study=plain&circuit=copy.ig.sum")
+    expect(legend).to_contain_text("Triangle")
+    expect(legend).not_to_contain_text("dashed")
+
+
 def test_arrow_keys_go_from_node_to_node(visit: Visit) -> None:
     page = opened(visit)
     node(page, "embed.3.1").focus()
@@ -164,7 +184,7 @@ def test_the_slider_of_edges_begins_where_edges_are_drawn() -> None:
     edges = pl.DataFrame({"weight": weights, "down": "y"})
     edges = edges.with_columns(up=pl.when(pl.col("weight") > strongest - 2).then(pl.lit("b")))
     edges = edges.with_columns(pl.col("up").fill_null("a"))
-    nodes = pl.DataFrame({"node": ["b", "a"], "effect": [2.0, -1.0]})
+    nodes = pl.DataFrame({"node": ["b", "a"], "effect": [2.0, -1.0], "patch_only": 0.0})
     circuit = graph.Circuit({"circuit": "c"}, nodes, edges, pl.DataFrame())
 
     def told(least: float | None, *, held: bool = False) -> dict[str, Any]:

@@ -202,7 +202,8 @@ def test_pictures_and_files(visit: Visit) -> None:
     svg = ET.parse(saved(page, "SVG").path()).getroot()
     texts = [text.text or "" for text in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert "order.ig.none" in texts
-    assert texts[-2].startswith("Blue supports the answer")
+    assert texts[-3].startswith("Blue supports the answer")
+    assert texts[-1].startswith("Pale and dashed")
     assert len(svg.findall(".//{*}path")) == 4 + 3  # edges; y and the triangle, with a halo
     assert not svg.findall(".//{*}*[@class]")
     png = Path(saved(page, "PNG").path()).read_bytes()

@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from dagster_project.interp.pair_files import read_pairs
 from dagster_project.lake.store import Lake
-from tests.browser import Visit
+from tests.browser import Visit, visiting
 from tests.dashboards.clusters import C0, C1, C2, FAR, MANY, fill_clusters
+from tests.dashboards.conftest import serving
 from tests.dashboards.lakes import HOSTILE
+from tests.lake.frames import Row, put
 
 FIRST = "/clusters?study=plain&clustering=first"
 
@@ -333,13 +335,38 @@ def test_clusterings_are_compared_alone_and_in_twos(visit: Visit) -> None:
     expect(page).to_have_url(re.compile("two=second"))
     panel = page.locator(".panel", has_text="Clusters of first and second")
     expect(panel).to_contain_text("ARI of the two 0.545 on 5 contexts in common")
-    expect(page.locator(".made .differs").first).to_contain_text("clusters24")
+    expect(page.locator(".made .differs").first).to_contain_text("clusters found24")
     page.reload()
     expect(panel).to_be_visible()
     page.locator("#clusterings-table").get_by_role("link", name="second").click()  # alone
     expect(page.get_by_role("heading", name="Clusters and known rules")).to_be_visible()
     page.go_back()
     expect(panel).to_be_visible()
+
+
+def test_one_part_is_compared_at_a_time_and_the_reported_opens(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """The best of all is of the half to choose by; of the other half `b-report` is best."""
+    lake = Lake(tmp_path)
+    for name, ari in (("a-choose", 1.0), ("a-report", 0.25), ("b-choose", 0.5), ("b-report", 0.75)):
+        row: Row = {"part": name[2:], "representation": "effects", "n_clusters": 2, "ari": ari}
+        put(lake, "clusterings", [row], study="s", clustering=name)
+    with serving(lake) as url, visiting(browser, url, 1280, 800) as visit:
+        page = visit.open("/clusterings?study=s")
+        bars = page.locator("#clusterings-chart .js-plotly-plot")
+        expect(bars).to_be_visible()
+        names = "e => e.data[0].customdata"
+        assert bars.evaluate(names) == ["b-report", "a-report"]
+        expect(page.locator(".made th").nth(1)).to_have_text("b-report")
+        expect(page.locator("#clusterings-table .ag-row")).to_have_count(4)
+        page.get_by_role("link", name="to choose by").click()
+        expect(page).to_have_url(re.compile("part=choose"))
+        expect(page.locator(".made th").nth(1)).to_have_text("a-choose")
+        assert bars.evaluate(names) == ["a-choose", "b-choose"]
+        page.locator("#clusterings-table").get_by_role("link", name="a-report").click()
+        expect(page.locator(".made th").nth(1)).to_have_text("a-report")
+        assert bars.evaluate(names) == ["b-report", "a-report"]
 
 
 @pytest.mark.parametrize("width", [1280, 1920])

@@ -46,8 +46,21 @@ def test_before_and_after_stand_in_the_table_and_the_chart(edited: Visit) -> Non
     expect(cells.locator("[col-id=worst_group]")).to_have_text(["25.0%", "0.0%"])
     chart = page.locator("#shift-chart .js-plotly-plot")
     expect(chart).to_be_visible()
-    points = chart.evaluate("e => e.data.map(t => [t.x[0], t.y[0]])")
-    assert points == [[0.875, 0.625], [0.5, 1.0]]
+    points = chart.evaluate("e => e.data.map(t => [t.xaxis, ...t.x])")
+    assert points == [["x", 0.625, 1.0], ["x"], ["x2", 0.875, 0.5], ["x2"]]
+
+
+def test_no_point_of_the_chart_lies_on_another(root: Lake, browser: Browser) -> None:
+    """All edits alike, trained once and again: a row each."""
+    edits = ("none", "by_hand", "by_rule", "random", "neurons", "oracle")
+    alike: Row = {"probe": "p", "accuracy": 1.0, "leakage": 0.5}
+    rows = [alike | {"edit": edit, "retrained": r} for edit in edits for r in (False, True)]
+    put(root, "shift", rows, study="s")
+    with serving(root) as url, visiting(browser, url, 1280, 800) as visit:
+        chart = visit.open("/shift?study=s").locator("#shift-chart .js-plotly-plot")
+        expect(chart).to_be_visible()
+        places = chart.evaluate("e => e.data.map(t => t.y.map(y => `${t.xaxis} ${y}`)).flat()")
+        assert len(places) == len(set(places)) == 24
 
 
 def test_features_lead_to_their_pages_and_the_chosen_are_told_apart(edited: Visit) -> None:
