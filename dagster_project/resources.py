@@ -18,7 +18,8 @@ import dagster as dg
 from dagster_project.lake.store import Lake
 from dagster_project.processes import cores, threads
 from dagster_project.provenance import content_hash
-from dagster_project.studies.rules import EMBEDDED, is_path
+from dagster_project.studies.parsing import StudyError
+from dagster_project.studies.rules import EMBEDDED, SPREAD, is_path
 from dagster_project.studies.study import Device, Study
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def model_content(study: Study) -> str:
     return content_hash(source) if source.is_dir() else f"{source}@{study.model.revision}"
 
 
-def _present_source(study: Study) -> str:
+def present_source(study: Study) -> str:
     """As `model_source`. Raises ModelError where the package's own model has not been made."""
     from dagster_project.interp.model import ModelError
 
@@ -74,21 +75,41 @@ def _present_source(study: Study) -> str:
 
 
 def device(study: Study) -> str:
-    """The device that `auto` stands for on this machine."""
+    """The device that is meant on this machine. Raises StudyError for one that it lacks."""
     wanted: Device = study.compute.device
-    if wanted != "auto":
+    if wanted == "cpu":
         return wanted
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(wanted, True):
+        expected = f"a device of this machine (auto, cpu, {SPREAD})"
+        raise StudyError(study.file, "compute.device", expected, wanted)
+    if wanted in there:
+        return wanted
+    return next((device for device, present in there.items() if present), "cpu")
 
 
 def processes_of(study: Study) -> int:
     """Processes that make a study's partitions side by side."""
     most = min(study.compute.workers, cores())
     return most if most == 1 or device(study) == "cpu" else 1
+
+
+@contextmanager
+def same_bits(study: Study) -> Iterator[None]:
+    """Kernels that give the same bits each time, where the study asks for them."""
+    if not study.compute.deterministic:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when a GPU is first used
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @contextmanager
@@ -105,17 +126,36 @@ def share_of_cores(study: Study) -> Iterator[None]:
 def model(study: Study) -> LanguageModel:
     """The study's model, on its device; the last one loaded is kept."""
     spec = study.model
-    source, content = _present_source(study), model_content(study)
-    return _model(source, content, spec.revision, spec.dtype, device(study))
+    source, content = present_source(study), model_content(study)
+    most = tuple(study.compute.max_memory.items())
+    key = (source, content, spec.revision, spec.dtype, spec.attention, study.compute.device, most)
+    if key not in _models:
+        _models.clear()
+        _models[key] = _loaded(study, source)
+    return _models[key]
 
 
-@lru_cache(maxsize=1)
-def _model(source: str, _content: str, revision: str, dtype: str, where: str) -> LanguageModel:
+def _loaded(study: Study, source: str) -> LanguageModel:
     import torch
 
+    from dagster_project import memory
     from dagster_project.interp.loading import load_model
 
-    return load_model(source, revision, getattr(torch, dtype), where)
+    spec, where = study.model, SPREAD if study.compute.device == SPREAD else device(study)
+    if where != SPREAD:
+        needs = memory.needs(study, model=True, dictionaries=False, training=False)
+        memory.check(needs, study)
+    return load_model(
+        source,
+        spec.revision,
+        getattr(torch, spec.dtype),
+        where,
+        spec.attention,
+        study.compute.max_memory,
+    )
+
+
+_models: dict[tuple[object, ...], LanguageModel] = {}  # one entry at most
 
 
 def batch(study: Study, n_sites: int) -> Budget:
@@ -130,7 +170,7 @@ def batch(study: Study, n_sites: int) -> Budget:
 
 def tokenizer(study: Study) -> PreTrainedTokenizerBase:
     """The tokenizer of the study's model, which is not loaded. Raises ModelError."""
-    return _tokenizer(_present_source(study), model_content(study), study.model.revision)
+    return _tokenizer(present_source(study), model_content(study), study.model.revision)
 
 
 @lru_cache(maxsize=1)
@@ -144,19 +184,23 @@ def n_vocab(study: Study) -> int:
     """Token ids of the study's model, which is not loaded. Raises ModelError."""
     from dagster_project.interp.tokenizer import vocabulary_size
 
-    return vocabulary_size(_present_source(study), study.model.revision)
+    return vocabulary_size(present_source(study), study.model.revision)
 
 
 def dictionaries(study: Study, lake: Lake) -> dict[str, Dictionary]:
     """The study's dictionaries by site, in forward order, on the model's device; the last ones
     loaded are kept. They are float32 whatever the model's dtype. Raises DictionaryError where they
     have not been materialized."""
+    from dagster_project import memory
     from dagster_project.assets import dictionaries as stage
 
     key = (lake.root, study.name, lake.marked(stage.STAGE.name, study.name))
     if key not in _dictionaries:
         found = stage.load(study, lake, model(study))
         _dictionaries.clear()
+        if study.compute.device != SPREAD:
+            needs = memory.needs(study, model=False, dictionaries=True, training=False)
+            memory.check(needs, study)
         _dictionaries[key] = found
     return _dictionaries[key]
 

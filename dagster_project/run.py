@@ -33,12 +33,14 @@ from dagster_project.assets.stage import Stage
 from dagster_project.display import Display, Terminal
 from dagster_project.history import history
 from dagster_project.lake.store import Lake
+from dagster_project.memory import TooLargeError, check, needs
 from dagster_project.partition_run import PartitionRunner, RunError, partition_runner
 from dagster_project.pools import places_taken, settle_abandoned_runs
 from dagster_project.processes import leave
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource, default_root, processes_of
 from dagster_project.studies.registry import load_studies
+from dagster_project.studies.rules import SPREAD
 from dagster_project.studies.study import Study
 from dagster_project.workers import Work, WorkerLostError, Workers
 
@@ -95,12 +97,32 @@ class Runner:
         partitions.register(self.instance, self.provenance)
         stages = [s for s in stages_of(self.study) if s.name in (part.stages or USUAL)]
         steps = chains(stages)
+        self._reckon(stages, display)
         with display.watching(), Workers(self._work, self.workers - 1) as workers:
             for number, chain in enumerate(steps, 1):
                 self._run_chain(chain, part, display, workers, f"{number} of {len(steps) + 1}")
             with display.step(f"{len(steps) + 1} of {len(steps) + 1}", ["catalog"], 1) as notes:
                 self.partitions.materialize([CATALOG], "")
                 notes.append(str(self.lake.root / "catalog.duckdb"))
+
+    def _reckon(self, stages: Sequence[Stage], display: Display) -> None:
+        """Say what the study will hold in memory, before anything is computed. Raises RunError
+        where that is more than there is."""
+        loading = [s for s in stages if s.name in ("model", "dictionaries")]
+        due = {s.name for item in self.due([([s], "") for s in loading]) for s in item[0]}
+        if not due & {"model", "dictionaries"} or self.study.compute.device == SPREAD:
+            return
+        wanted = any("dictionaries" in (s.name, *s.inputs) for s in stages)
+        try:
+            found = needs(
+                self.study, model=True, dictionaries=wanted, training="dictionaries" in due
+            )
+            display.tell(f"memory: {found}")
+            check(found, self.study)
+        except TooLargeError as error:
+            raise RunError(str(error)) from error
+        except ValueError as error:
+            display.tell(f"memory cannot be reckoned: {error}")  # its stage fails with the same
 
     def _work(self) -> Work:
         tags = self.partitions.tags

@@ -15,6 +15,7 @@ from dagster_project.assets.materialize import Materialized, UnfitError, materia
 from dagster_project.assets.progress import WATCHER
 from dagster_project.assets.stage import Stage, StageResult
 from dagster_project.lake.schemas import TABLES
+from dagster_project.memory import TooLargeError
 from dagster_project.provenance import Provenance
 from dagster_project.resources import LakeResource
 from dagster_project.studies.study import Study
@@ -92,7 +93,7 @@ def build(stage: Stage, study: Study, *, pooled: bool) -> dg.AssetsDefinition:
             watcher.begin(stage.name)
         try:
             made = materialize(stage, study, lake.lake, partition, context.log.info)
-        except UnfitError as error:
+        except (UnfitError, TooLargeError) as error:
             raise dg.Failure(str(error)) from error
         if stage.name in ("corpus", "clusterings"):  # what makes partitions
             partitions.announce(context.instance, Provenance(study, lake.lake, STAGES))
@@ -157,6 +158,7 @@ def _schema(stage: Stage, key: dg.AssetKey) -> Mapping[str, dg.TableSchema]:
 def _metadata(stage: str, made: Materialized, table: str | None) -> dict[str, dg.MetadataValue]:
     result, seconds = made.result, round(made.seconds, 3)
     known: dict[str, dg.MetadataValue] = {"seconds": dg.MetadataValue.float(seconds)}
+    known |= {name: dg.MetadataValue.int(size) for name, size in made.peak.items()}
     if table in made.rows:
         known["dagster/row_count"] = dg.MetadataValue.int(made.rows[table])
         known["bytes"] = dg.MetadataValue.int(made.sizes[table])

@@ -17,6 +17,7 @@ from dagster_project.studies.study import DictionariesSpec, PartSpec, Study
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PretrainedConfig
 
     from dagster_project.interp.dictionary import Dictionary
     from dagster_project.interp.dictionary_files import Place
@@ -126,6 +127,29 @@ def _place(study: Study, trained: Path, site: str) -> Place:
         else open_tree(local, part.source, part.revision)
     )
     return Place(tree, part.path, part.nearest_l0, part.scale, part.centred)
+
+
+def sizes(study: Study, config: PretrainedConfig) -> dict[str, int]:
+    """Site -> bytes of its dictionary in float32, for a model of this configuration: reckoned for
+    those that are trained, else of its files. Neurons take none; where a site has no dictionary,
+    reading says so."""
+    from dagster_project.interp.dictionary_checks import DictionaryError
+    from dagster_project.interp.dictionary_files import find_folder
+    from dagster_project.interp.site_names import site_names
+
+    text, found = config.get_text_config(), dict[str, int]()
+    trained = 4 * 2 * study.dictionaries.train.expansion * text.hidden_size**2
+    for site in study.dictionaries.sites or site_names(text.num_hidden_layers):
+        source = study.dictionaries.part(site).source
+        if source in NOT_READ:
+            found[site] = trained if source == TRAIN else 0
+            continue
+        try:
+            folder = find_folder(_place(study, Path(), site), site)
+        except DictionaryError:
+            continue
+        found[site] = folder.size if folder else 0
+    return found
 
 
 def load(study: Study, lake: Lake, model: LanguageModel) -> dict[str, Dictionary]:

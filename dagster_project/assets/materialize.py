@@ -14,12 +14,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from dagster_project import memory
 from dagster_project.assets import scratch
 from dagster_project.assets.flow import STAGES
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 from dagster_project.lake.store import Held, Lake
 from dagster_project.provenance import Provenance
-from dagster_project.resources import share_of_cores
+from dagster_project.resources import same_bits, share_of_cores
 from dagster_project.studies.study import Study
 
 
@@ -35,6 +36,7 @@ class Materialized(NamedTuple):
     rows: dict[str, int]  # by table
     sizes: dict[str, int]  # bytes, by table
     seconds: float
+    peak: dict[str, int]  # memory, as `memory.peak`
 
 
 def materialize(
@@ -45,6 +47,7 @@ def materialize(
     shards = tuple(Provenance(study, lake, STAGES).shards(stage))
     run = StageRun(study, lake, partition, version, log, shards)
     started = time.perf_counter()
+    memory.forget_peak()
     result = _link(stage, run)
     if result is None:
         result = _compute(stage, run)
@@ -55,7 +58,8 @@ def materialize(
     tables = stage.tables if passed else ()
     rows = {t: lake.rows(t, **keys) for t in tables}
     sizes = {t: lake.size(t, **keys) for t in tables}
-    return Materialized(result, version, rows, sizes, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Materialized(result, version, rows, sizes, seconds, memory.peak())
 
 
 def _whole(run: StageRun, part: scratch.Part) -> bool:
@@ -69,7 +73,7 @@ def _whole(run: StageRun, part: scratch.Part) -> bool:
 def _compute(stage: Stage, run: StageRun) -> StageResult:
     held: list[Held] = []
     try:
-        with share_of_cores(run.study):
+        with share_of_cores(run.study), same_bits(run.study):
             result = stage.compute(replace(run, held=held))
         if not all(check.passed for check in result.checks):
             for finished in held:

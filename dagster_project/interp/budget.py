@@ -11,7 +11,9 @@ float32 once more.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 import torch
@@ -19,6 +21,10 @@ import torch
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.states import BLOCK
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+CONTROL_GROUP = Path("/sys/fs/cgroup")
 STREAMS, HIDDEN, SITE_STREAMS, BLOCKS = 12, 3, 3, 4
 
 
@@ -40,27 +46,47 @@ class Budget(NamedTuple):
 def budget(model: LanguageModel, n_sites: int, most_tokens: int, share: float) -> Budget:
     """The largest batch of most_tokens, a half, a quarter, … of it that fits the share of free
     memory; one token if none does. n_sites: with a dictionary."""
+    config, dtype = model.hf.config, model.hf.dtype
     limit = int(share * free_memory(model.device))
     tokens = most_tokens
-    while tokens > 1 and estimate(model, n_sites, tokens) > limit:
+    while tokens > 1 and estimate(config, dtype, n_sites, tokens) > limit:
         tokens //= 2
-    return Budget(tokens, estimate(model, n_sites, tokens), limit)
+    return Budget(tokens, estimate(config, dtype, n_sites, tokens), limit)
 
 
-def estimate(model: LanguageModel, n_sites: int, tokens: int) -> int:
+def estimate(config: PretrainedConfig, dtype: torch.dtype, n_sites: int, tokens: int) -> int:
     """Bytes that a batch of tokens takes besides the model and its dictionaries."""
-    config = model.hf.config.get_text_config()
-    hidden = getattr(config, "intermediate_size", None) or 4 * model.d_model  # GPT-2 says None
-    by_layer = STREAMS * model.d_model + HIDDEN * hidden
-    numbers = tokens * (model.n_layers * by_layer + SITE_STREAMS * n_sites * model.d_model)
-    itemsize = model.hf.dtype.itemsize
-    widened = 0 if itemsize >= 4 else 4 * model.n_vocab * model.d_model
-    return itemsize * numbers + BLOCKS * 4 * BLOCK + widened
+    config = config.get_text_config()
+    d_model, n_layers = config.hidden_size, config.num_hidden_layers
+    hidden = getattr(config, "intermediate_size", None) or 4 * d_model  # GPT-2 says None
+    by_layer = STREAMS * d_model + HIDDEN * hidden
+    numbers = tokens * (n_layers * by_layer + SITE_STREAMS * n_sites * d_model)
+    widened = 0 if dtype.itemsize >= 4 else 4 * config.vocab_size * d_model
+    return dtype.itemsize * numbers + BLOCKS * 4 * BLOCK + widened
+
+
+def weights(config: PretrainedConfig, dtype: torch.dtype) -> int:
+    """Bytes of a model of this configuration, which is not made."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return dtype.itemsize * AutoModelForCausalLM.from_config(config).num_parameters()
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a device."""
+    """Bytes that are free on a device; of memory no more than this process's group may have."""
     if device.type == "cuda":  # what PyTorch holds unused is free, too
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + held
-    return psutil.virtual_memory().available
+    return min(psutil.virtual_memory().available, _left_to_group())
+
+
+def _left_to_group() -> float:
+    """Bytes that the control group of a container has left; without a limit infinite."""
+    try:
+        most = (CONTROL_GROUP / "memory.max").read_text().strip()
+        used = int((CONTROL_GROUP / "memory.current").read_text())
+        stat = dict(line.split() for line in (CONTROL_GROUP / "memory.stat").open())
+        return math.inf if most == "max" else int(most) - used + int(stat["inactive_file"])
+    except (OSError, ValueError, KeyError):  # no Linux, or an older kind of group
+        return math.inf

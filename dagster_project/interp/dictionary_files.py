@@ -4,6 +4,7 @@ Forms, each recognised by the file that holds the weights:
 - ours, written by `save`: `dictionary.safetensors` and `config.json`;
 - `ae.pt` and `config.json`: `dictionary_learning_files`;
 - `sae_weights.safetensors` and `cfg.json`: `saelens_files`;
+- `sae.safetensors` and `cfg.json`: `sparsify_files`;
 - `params.npz`: `gemma_scope_files`.
 A site's folder is the one that a study's pattern matches, or that has one of the names which the
 forms give it, at any depth: `<site>`, `attn_out_layer3/<id>_<F>`, `blocks.3.hook_attn_out`, …
@@ -26,7 +27,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dagster_project.interp import dictionary_learning_files, gemma_scope_files, saelens_files
+from dagster_project.interp import (
+    dictionary_learning_files,
+    gemma_scope_files,
+    saelens_files,
+    sparsify_files,
+)
 from dagster_project.interp.dictionary import Activation, SparseDictionary
 from dagster_project.interp.dictionary_checks import (
     DictionaryError,
@@ -38,7 +44,7 @@ from dagster_project.interp.dictionary_checks import (
 )
 from dagster_project.interp.dictionary_folding import number_if_one, of_centred, of_scaled
 from dagster_project.interp.file_tree import FileTree, Folder, folder_tree, zip_tree
-from dagster_project.interp.foreign_names import folder_name, hooks
+from dagster_project.interp.foreign_names import folder_name, hooks, module_names
 from dagster_project.interp.site_names import parse_site
 
 WEIGHTS, CONFIG = "dictionary.safetensors", "config.json"
@@ -55,6 +61,7 @@ _FILES = {  # of weights, and of what is said about them
     WEIGHTS: CONFIG,
     dictionary_learning_files.WEIGHTS: dictionary_learning_files.CONFIG,
     saelens_files.WEIGHTS: saelens_files.CONFIG,
+    sparsify_files.WEIGHTS: sparsify_files.CONFIG,
     gemma_scope_files.WEIGHTS: None,
 }
 
@@ -142,7 +149,7 @@ def _patterns(place: Place, site: str) -> list[str]:
     if place.path:
         return [place.path.strip("/").replace("{layer}", str(max(0, parse_site(site).layer)))]
     theirs = folder_name(site)
-    return [site, *([f"{theirs}/*_[0-9]*"] if theirs else []), *hooks(site)]
+    return [site, *([f"{theirs}/*_[0-9]*"] if theirs else []), *hooks(site), *module_names(site)]
 
 
 def _matches(folder: Sequence[str], pattern: Sequence[str], *, whole: bool) -> bool:
@@ -178,6 +185,8 @@ def read_folder(folder: Folder, site: str, width: int | None, place: Place) -> S
         dictionary = load(folder, width)
     elif file == dictionary_learning_files.WEIGHTS:
         dictionary = dictionary_learning_files.load_dictionary_learning(folder, width)
+    elif file == sparsify_files.WEIGHTS:
+        dictionary = sparsify_files.load_sparsify(folder, width)
     else:
         dictionary = gemma_scope_files.load_gemma_scope(folder, site, width)
     if place.centred:

@@ -66,7 +66,7 @@ def _plain(model: LanguageModel, ids: Tensor) -> Found:
             found = {site: read(model, site) for site in names}
             found["hidden"] = model.head.input
             found["logits"] = model.nn.output.logits
-            found = nnsight.save(found)
+            found = nnsight.save(_gathered(model, found))
     except Exception as error:  # whatever a wrong name leads to
         first = next(iter(str(error).strip().splitlines()[::-1]), type(error).__name__)
         raise ModelError(f"its sites cannot be read ({first})") from error
@@ -98,6 +98,7 @@ def _check_projections(model: LanguageModel, found: Found) -> None:
         )
         if modules.attention_norm:
             added = block.get_submodule(modules.attention_norm)(added)
+        added = added.to(model.device)
         if added.shape != found[f"attn_{layer}"].shape or not _close(added, found[f"attn_{layer}"]):
             raise ModelError(f"what attention of layer {layer} adds is not its projection of z")
 
@@ -114,7 +115,7 @@ def _check_logits(model: LanguageModel, found: Found) -> None:
     if gap > LOOSE * torch.finfo(found["logits"].dtype).eps:
         text = "its logits are not the unembedding of the final stream"
         raise ModelError(f"{text}: off by {float(gap):.2g} of the largest")
-    norm = model.final_norm(found[f"resid_{model.n_layers - 1}"])
+    norm = model.final_norm(found[f"resid_{model.n_layers - 1}"]).to(model.device)
     if not _close(norm, found["hidden"]):
         raise ModelError(f"what {model.modules.norm} makes of the last stream is not unembedded")
 
@@ -130,7 +131,7 @@ def _parallel(model: LanguageModel, ids: Tensor, found: Found) -> bool:
             write(model, f"attn_{layer}", found[f"attn_{layer}"] + change[layer])
             for site in (f"mlp_{layer}", f"resid_{layer}"):
                 seen[site] = read(model, site)
-        seen = nnsight.save(seen)
+        seen = nnsight.save(_gathered(model, seen))
     same = set()
     for layer in range(model.n_layers):
         mlp, before = seen[f"mlp_{layer}"], _before(found, layer)
@@ -152,11 +153,11 @@ def _check_mid(model: LanguageModel, ids: Tensor, found: Found) -> None:
         for layer in range(model.n_layers):
             model.layers[layer].input = _before(found, layer)
             mid = read(model, f"mid_{layer}").clone()
-            write(model, f"mid_{layer}", mid + change[layer])
+            write(model, f"mid_{layer}", mid + change[layer].to(mid.device))
             seen[f"mid_{layer}"] = mid
             for site in (f"mlp_{layer}", f"resid_{layer}"):
                 seen[site] = read(model, site)
-        seen = nnsight.save(seen)
+        seen = nnsight.save(_gathered(model, seen))
     for layer in range(model.n_layers):
         mid, mlp, before = seen[f"mid_{layer}"], seen[f"mlp_{layer}"], _before(found, layer)
         if rounding(mid, [before, found[f"attn_{layer}"]]) > ULPS:
@@ -170,6 +171,11 @@ def _changes(model: LanguageModel, found: Found) -> list[Tensor]:
     random = torch.Generator().manual_seed(1)
     noise = torch.randn(2, N_TOKENS, model.d_model, generator=random).to(found["embed"])
     return [noise * found[f"attn_{layer}"].std() for layer in range(model.n_layers)]
+
+
+def _gathered(model: LanguageModel, found: Found) -> Found:
+    """What was read, on one device."""
+    return {k: x.to(model.device) if isinstance(x, Tensor) else x for k, x in found.items()}
 
 
 def _before(found: Found, layer: int) -> Tensor:

@@ -33,6 +33,7 @@ class FileTree:
     label: Path  # a folder, a zip file, or hub:<id>: what errors name
     names: tuple[str, ...]  # sorted
     content: Callable[[str], bytes]  # of a name
+    size: Callable[[str], int]  # of a name, in bytes; 0 where the hub does not say
 
     def folder(self, name: str) -> Folder:
         return Folder(self, name)
@@ -51,6 +52,12 @@ class Folder:
 
     def has(self, name: str) -> bool:
         return str(PurePosixPath(self.name) / name) in self.tree.names
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files in it, and not below."""
+        inside = [n for n in self.tree.names if PurePosixPath(n).parent == PurePosixPath(self.name)]
+        return sum(map(self.tree.size, inside))
 
     def read(self, name: str) -> bytes:
         """A file's content. Raises DictionaryError."""
@@ -90,7 +97,12 @@ def folder_tree(root: Path) -> FileTree:
     """The files below a folder, through links too. Raises DictionaryError."""
     if not root.is_dir():
         raise DictionaryError(root, "a folder of dictionaries", "none")
-    return FileTree(root, tuple(sorted(_names(root))), lambda name: (root / name).read_bytes())
+    return FileTree(
+        root,
+        tuple(sorted(_names(root))),
+        lambda name: (root / name).read_bytes(),
+        lambda name: (root / name).stat().st_size,
+    )
 
 
 def _names(root: Path) -> list[str]:
@@ -123,7 +135,8 @@ def zip_tree(file: Path) -> FileTree:
         with ZipFile(file) as archive:
             return archive.read(name)
 
-    return FileTree(file, names, content)
+    sizes = {info.filename: info.file_size for info in members}
+    return FileTree(file, names, content, sizes.__getitem__)
 
 
 def _check_member(file: Path, info: ZipInfo) -> None:
@@ -144,19 +157,20 @@ def hub_tree(repository: str, revision: str) -> FileTree:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        found = HfApi().model_info(
-            repository, revision=revision or None
-        )  # asks once, not six times
+        found = HfApi().model_info(  # asks once, not six times
+            repository, revision=revision or None, files_metadata=True
+        )
     except (HfHubHTTPError, HFValidationError):  # no such repository, no right to read it, no id
         raise
     except Exception:  # no network, which fails in the ways of whatever client the hub's uses
         here = snapshot_download(repository, revision=revision or None, local_files_only=True)
         return folder_tree(Path(here))
-    label = Path(f"hub:{repository}")
+    label, sizes = Path(f"hub:{repository}"), {f.rfilename: f.size for f in found.siblings or []}
     return FileTree(
         label,
         tuple(sorted(file.rfilename for file in found.siblings or [])),
         lambda name: _fetched(repository, revision, name).read_bytes(),
+        lambda name: sizes.get(name) or 0,
     )
 
 

@@ -1,7 +1,8 @@
 """What other libraries call our sites.
 
 Of SAELens (TransformerLens's hooks) a site can have two names: the stream after a layer is the one
-before the next. dictionary_learning's folders are those of Marks et al. 2024.
+before the next. dictionary_learning's folders are those of Marks et al. 2024. sparsify names a site
+by the module of the Hugging Face model whose output it is.
 """
 
 from __future__ import annotations
@@ -9,6 +10,11 @@ from __future__ import annotations
 from dagster_project.interp.site_names import parse_site
 
 _FOLDERS = {"attn": "attn_out_layer", "mlp": "mlp_out_layer", "resid": "resid_out_layer"}
+_MODULES = {
+    "attn": ("layers.{}.attention", "layers.{}.self_attn", "h.{}.attn"),
+    "mlp": ("layers.{}.mlp", "h.{}.mlp"),
+    "resid": ("layers.{}", "h.{}"),
+}
 _HOOKS = {
     "attn": "hook_attn_out",
     "mlp": "hook_mlp_out",
@@ -35,3 +41,11 @@ def folder_name(site: str) -> str | None:
     if kind == "embed":
         return site
     return f"{_FOLDERS[kind]}{layer}" if kind in _FOLDERS else None
+
+
+def module_names(site: str) -> tuple[str, ...]:
+    """sparsify's folders of a site, by the families' names of its module."""
+    kind, layer = parse_site(site)
+    if kind == "embed":
+        return ("embed_in", "embed_tokens")
+    return tuple(name.format(layer) for name in _MODULES.get(kind, ()))

@@ -9,7 +9,10 @@ soft caps of Gemma 2.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -17,6 +20,7 @@ import torch
 from dagster_project.interp.families import FAMILIES, Modules, guesses
 from dagster_project.interp.family_checks import verified
 from dagster_project.interp.model import LanguageModel, ModelError, within_reach
+from dagster_project.studies.rules import SPREAD
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -32,10 +36,19 @@ def load_model(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     attention: Literal["auto", "eager", "sdpa"] = "auto",
+    max_memory: Mapping[str, float] = MappingProxyType({}),
 ) -> LanguageModel:
-    """The model and tokenizer in a local folder or on the hub. Raises ModelError."""
+    """The model and tokenizer in a local folder or on the hub. Raises ModelError.
+
+    device: or "spread", over all devices, each taking max_memory GiB of weights at most.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    spread = device == SPREAD
+    if spread and not find_spec("accelerate"):
+        needed = "accelerate, which the extra `spread` installs"
+        raise ModelError(f'model {source}: device "{SPREAD}" needs {needed}')
+    places = {int(k) if k.isdecimal() else k: int(v * 2**30) for k, v in max_memory.items()}
     with within_reach(source):
         hf, info = AutoModelForCausalLM.from_pretrained(
             source,
@@ -43,6 +56,7 @@ def load_model(
             dtype=dtype,
             attn_implementation=None if attention == "auto" else attention,
             output_loading_info=True,
+            **({"device_map": "auto", "max_memory": places or None} if spread else {}),
         )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or None)
     if unfit := [*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])]:
@@ -50,7 +64,7 @@ def load_model(
         raise ModelError(f"model {source}: {expected}; missing or of another shape: {_some(unfit)}")
     if unused := [*info["unexpected_keys"]]:
         log.warning("model %s: its class has no use for %s", source, _some(unused))
-    return wrap(hf.to(device), tokenizer)
+    return wrap(hf if spread else hf.to(device), tokenizer)
 
 
 def wrap(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:

@@ -39,11 +39,12 @@ def loss_gradients(model: LanguageModel, batch: Batch, sites: list[str]) -> tupl
         stream = model.layers[0].input
         stream.requires_grad_(True)
         found = {site: stream if site == "embed" else read(model, site) for site in sites}
-        hidden = nnsight.save(model.head.input)
+        hidden = nnsight.save(model.head.input.to(model.device))
         model.head.skip(hidden[..., :1])
         found = nnsight.save(found)
     gradients = torch.autograd.grad(hidden, list(found.values()), _at_last(model, batch, hidden))
-    return {site: x.detach() for site, x in found.items()}, dict(zip(found, gradients, strict=True))
+    here = {site: g.to(model.device) for site, g in zip(found, gradients, strict=True)}
+    return {site: x.detach().to(model.device) for site, x in found.items()}, here
 
 
 def _at_last(model: LanguageModel, batch: Batch, hidden: Tensor) -> Tensor:

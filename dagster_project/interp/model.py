@@ -57,7 +57,18 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        return self.hf.device
+        """Where batches, dictionaries and the unembedding are: of a model that is spread over
+        devices the first that computes."""
+        if not (spread := getattr(self.hf, "hf_device_map", None)):
+            return self.hf.device
+        computing = [device for device in spread.values() if device not in ("cpu", "disk")]
+        return torch.device(computing[0] if computing else "cpu")
+
+    def device_of(self, layer: int) -> torch.device:
+        """Where a layer is computed."""
+        hook = getattr(self.block(layer), "_hf_hook", None)  # of accelerate
+        found = getattr(hook, "execution_device", None)
+        return self.device if found is None else torch.device(found)
 
     @property
     def layers(self) -> list[Envoy]:
@@ -95,12 +106,23 @@ class LanguageModel:
     @property
     def unembedding(self) -> Tensor:
         """W_U [vocabulary, d_model]."""
-        return self.hf.get_output_embeddings().weight
+        return self._at_hand("weight")
 
     @property
     def unembedding_bias(self) -> Tensor | None:
         """[vocabulary] what a logit has by itself, before it is capped."""
-        return self.hf.get_output_embeddings().bias
+        head = self.hf.get_output_embeddings()
+        return None if head.bias is None else self._at_hand("bias")
+
+    def _at_hand(self, name: str) -> Tensor:
+        """A weight of the unembedding on the model's device, wherever it is kept."""
+        head = self.hf.get_output_embeddings()
+        if not (found := getattr(head, name)).is_meta:
+            return found.to(self.device)
+        from accelerate.utils import align_module_device
+
+        with align_module_device(head, self.device):
+            return getattr(head, name)
 
     def logits(
         self, hidden: Tensor, tokens: slice | Tensor = ALL, out: Tensor | None = None

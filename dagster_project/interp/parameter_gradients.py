@@ -90,7 +90,10 @@ def layer_gradients(model: LanguageModel, batch: Batch, answer: Tensor) -> dict[
     total = answer_loss(model.logits(last), answer).sum()
     deltas = torch.autograd.grad(total, [y for _, y in found.values()])
     return {
-        name: LayerGradient(_inputs(x, shapes[name]), delta.float() * batch.real[..., None])
+        name: LayerGradient(
+            _inputs(x.to(model.device), shapes[name]),
+            delta.to(model.device).float() * batch.real[..., None],
+        )
         for (name, (x, _)), delta in zip(found.items(), deltas, strict=True)
     }
 

@@ -60,7 +60,8 @@ class Rerun:
             return None
         cache = DynamicCache(config=self.model.hf.config)
         for layer, (keys, values) in enumerate(self.past):
-            cache.update(keys[rows], values[rows], layer)
+            here = rows.to(keys.device)
+            cache.update(keys[here], values[here], layer)
         return cache
 
     def _below(self, site: str, value: Tensor, rows: Tensor) -> dict[str, Tensor]:

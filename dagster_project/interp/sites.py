@@ -2,7 +2,9 @@
 
 What a site is says `site_names`; where its module is, the model's family. Batches are
 right-padded: under a causal mask padding never reaches a real token, so no attention mask is
-needed. Every function here is one trace: a forward, and at most one backward.
+needed. Every function here is one trace: a forward, and at most one backward. Of a model spread
+over devices, layers take and give activations where they are computed; what is given out here is
+on the model's own device.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def batch_of(sequences: Sequence[Sequence[int]], device: torch.device | str = "c
 
 
 def read(model: LanguageModel, site: str) -> Tensor:
-    """Inside a trace: the site's activation [batch, position, its width]."""
+    """Inside a trace: the site's activation [batch, position, its width], where it is computed."""
     (kind, layer), modules = parse_site(site), model.modules
     if kind == "embed":
         return model.layers[0].input
@@ -66,6 +68,7 @@ def read(model: LanguageModel, site: str) -> Tensor:
 def write(model: LanguageModel, site: str, value: Tensor) -> None:
     """Inside a trace: replace the site's activation."""
     (kind, layer), modules = parse_site(site), model.modules
+    value = value.to(model.device_of(max(layer, 0)))
     if kind == "embed":
         model.layers[0].input = value
     elif kind == "z":
@@ -85,6 +88,7 @@ def write(model: LanguageModel, site: str, value: Tensor) -> None:
 
 def skip_attention(model: LanguageModel, layer: int, value: Tensor) -> None:
     """Inside a trace: attention adds this value, and is not computed."""
+    value = value.to(model.device_of(layer))
     model.part(layer, model.modules.attention).skip((value, None))
     if model.modules.attention_norm:
         model.part(layer, model.modules.attention_norm).skip(value)
@@ -92,6 +96,7 @@ def skip_attention(model: LanguageModel, layer: int, value: Tensor) -> None:
 
 def skip_mlp(model: LanguageModel, layer: int, value: Tensor) -> None:
     """Inside a trace: the MLP adds this value, and is not computed."""
+    value = value.to(model.device_of(layer))
     model.part(layer, model.modules.mlp).skip(value)
     if model.modules.mlp_norm:
         model.part(layer, model.modules.mlp_norm).skip(value)
@@ -100,7 +105,7 @@ def skip_mlp(model: LanguageModel, layer: int, value: Tensor) -> None:
 def activations(model: LanguageModel, ids: Tensor, sites: Sequence[str]) -> dict[str, Tensor]:
     """Activations [batch, position, d_model] of sites (in forward order) for ids [B, P]."""
     with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False) as tracer:
-        found = nnsight.save({site: read(model, site) for site in sites})
+        found = nnsight.save({site: read(model, site).to(model.device) for site in sites})
         tracer.stop()
     return found
 
@@ -112,8 +117,8 @@ def edited_activation(
     after it) is replaced on the already edited stream; what comes after it is not computed."""
     with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False) as tracer:
         for edited in sites:
-            write(model, edited, edit(edited, read(model, edited)))
-        found = nnsight.save(read(model, site))
+            write(model, edited, edit(edited, read(model, edited).to(model.device)))
+        found = nnsight.save(read(model, site).to(model.device))
         tracer.stop()
     return found
 
@@ -128,8 +133,8 @@ def final_hidden(
     with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False):
         for site in sites:
             assert edit is not None
-            write(model, site, edit(site, read(model, site)))
-        hidden = nnsight.save(model.head.input)
+            write(model, site, edit(site, read(model, site).to(model.device)))
+        hidden = nnsight.save(model.head.input.to(model.device))
         model.head.skip(hidden[..., :1])
     return hidden
 
@@ -146,7 +151,7 @@ def last_hidden(
     mlp, resid = f"mlp_{last}", f"resid_{last}"
 
     def edited(site: str, x: Tensor) -> Tensor:
-        return edit(site, x) if edit and site in sites else x
+        return edit(site, x.to(model.device)) if edit and site in sites else x
 
     with torch.no_grad(), model.nn.trace(input_ids=batch.ids, use_cache=False):
         for site in sites:
@@ -156,7 +161,7 @@ def last_hidden(
         write(model, mlp, edited(mlp, read(model, mlp)))
         stream = edited(resid, at_last(read(model, resid), batch.lengths)[:, None])
         write(model, resid, stream.expand(-1, batch.ids.shape[1], -1))  # GPT-2 wants this shape
-        hidden = nnsight.save(model.head.input[:, 0])
+        hidden = nnsight.save(model.head.input[:, 0].to(model.device))
         model.head.skip(stream[..., :1])
     return hidden
 
@@ -188,7 +193,7 @@ def gradients(
         value = nnsight.save(metric(model, at_last(hidden, batch.lengths)))
         model.head.skip(hidden[..., :1])
         found = nnsight.save(found)
-    return _differentiated(value, found)
+    return _differentiated(model, value, found)
 
 
 def reading_gradients(
@@ -204,13 +209,16 @@ def reading_gradients(
         stream.requires_grad_(True)
         found = nnsight.save({s: stream if s == "embed" else read(model, s) for s in sites})
         tracer.stop()
-    return _differentiated(reading(found[sites[-1]]), found)
+    return _differentiated(model, reading(found[sites[-1]].to(model.device)), found)
 
 
-def _differentiated(value: Tensor, activation: Mapping[str, Tensor]) -> Gradients:
+def _differentiated(
+    model: LanguageModel, value: Tensor, activation: Mapping[str, Tensor]
+) -> Gradients:
     grads = torch.autograd.grad(value.sum(), list(activation.values()))
-    detached = {site: x.detach() for site, x in activation.items()}
-    return Gradients(value.detach(), detached, dict(zip(activation, grads, strict=True)))
+    detached = {site: x.detach().to(model.device) for site, x in activation.items()}
+    gradient = {s: g.to(model.device) for s, g in zip(activation, grads, strict=True)}
+    return Gradients(value.detach(), detached, gradient)
 
 
 def metric_from(
@@ -247,7 +255,7 @@ def hidden_from(
     """
     with torch.no_grad(), model.nn.trace(input_ids=ids, use_cache=False):
         _start_at(model, site, value, clean)
-        hidden = nnsight.save(model.head.input)
+        hidden = nnsight.save(model.head.input.to(model.device))
         model.head.skip(hidden[..., :1])
     return hidden
 
@@ -275,5 +283,7 @@ def _start_at(model: LanguageModel, site: str, value: Tensor, clean: Mapping[str
 
 
 def at_last(hidden: Tensor, lengths: Tensor) -> Tensor:
-    """[batch, d_model] at the last real token of hidden [batch, position, d_model]."""
-    return hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]
+    """[batch, d_model] at the last real token of hidden [batch, position, d_model], on the device
+    of lengths [batch]."""
+    rows = torch.arange(len(lengths), device=hidden.device)
+    return hidden[rows, (lengths - 1).to(hidden.device)].to(lengths.device)

@@ -1,4 +1,4 @@
-"""A model's tokenizer and the size of its vocabulary, without its weights."""
+"""A model's tokenizer and configuration, without its weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dagster_project.interp.model import within_reach
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 
 def load_tokenizer(source: str | Path, revision: str = "") -> PreTrainedTokenizerBase:
@@ -21,8 +21,12 @@ def load_tokenizer(source: str | Path, revision: str = "") -> PreTrainedTokenize
 
 def vocabulary_size(source: str | Path, revision: str = "") -> int:
     """Token ids of the model, rows of its embedding. Raises ModelError."""
+    return configuration(source, revision).get_text_config().vocab_size
+
+
+def configuration(source: str | Path, revision: str = "") -> PretrainedConfig:
+    """The model's configuration. Raises ModelError."""
     from transformers import AutoConfig
 
     with within_reach(source):
-        config = AutoConfig.from_pretrained(source, revision=revision or None)
-    return config.get_text_config().vocab_size
+        return AutoConfig.from_pretrained(source, revision=revision or None)

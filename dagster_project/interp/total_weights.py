@@ -176,13 +176,13 @@ class _Portion:
             found = torch.autograd.grad(
                 self.graph[self.kept.site],
                 [self.graph[up] for up in self.earlier],
-                places,
+                places.to(self.graph[self.kept.site]),
                 retain_graph=True,
                 allow_unused=True,
             )
             for up, gradient in zip(self.earlier, found, strict=True):
                 if gradient is not None:
-                    by_node = gradient.unflatten(0, (self.copies, self.n))
+                    by_node = gradient.to(places).unflatten(0, (self.copies, self.n))
                     passes.setdefault(up, []).append(by_node)
         return {up: torch.cat(parts)[:n_nodes] for up, parts in passes.items()}
 

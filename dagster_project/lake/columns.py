@@ -100,7 +100,7 @@ def table(name: str, partition: PartitionKey | None, key: str, doc: str, *column
 
 DOC = column("doc_id", I64, "Document: shard ordinal × 1,000,000 + row")
 POS = column("pos", U16, "Position in the document", "tokens")
-SITE = column("site", STRING, "Where in the model: embed, attn_i, mlp_i, resid_i")
+SITE = column("site", STRING, "Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i")
 FEATURE = column("feature", I32, "Feature of the site's dictionary; −1: the error node")
 TOKEN = column("token_id", U32, "Token in the tokenizer's vocabulary")
 

@@ -23,7 +23,7 @@ from dagster_project.lake.store import Lake
 FOLDER, FILE = "_labels", "labels.jsonl"
 LONGEST = {"label": 2000, "author": 200, "notes": 10_000}  # characters
 LARGEST_FEATURE = 2**31 - 1
-_SITE = re.compile(r"embed|(attn|mlp|resid)_(0|[1-9][0-9]{0,3})")
+_SITE = re.compile(r"embed|(z|attn|mid|mlp|resid)_(0|[1-9][0-9]{0,3})")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def stamp(time: datetime) -> str:
 def check(label: Label) -> None:
     """Raises LabelError unless a label can be kept; its time may be missing as yet."""
     if not isinstance(label.site, str) or not _SITE.fullmatch(label.site):
-        raise LabelError(f"site must be embed, attn_i, mlp_i or resid_i, found {_show(label.site)}")
+        expected = "embed, z_i, attn_i, mid_i, mlp_i or resid_i"
+        raise LabelError(f"site must be {expected}, found {_show(label.site)}")
     number = label.feature
     if type(number) is not int or not 0 <= number <= LARGEST_FEATURE:
         raise LabelError(f"feature must be 0 … {LARGEST_FEATURE}, found {_show(number)}")

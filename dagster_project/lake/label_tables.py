@@ -5,7 +5,7 @@ from __future__ import annotations
 from dagster_project.lake.columns import I32, STRING, U32, column, nullable, table
 
 _WHAT = (
-    column("site", STRING, "Where in the model: embed, attn_i, mlp_i, resid_i"),
+    column("site", STRING, "Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i"),
     column("feature", I32, "Feature of the site's dictionary"),
 )
 _AUTHOR = column("author", STRING, "Who said so")

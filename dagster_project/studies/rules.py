@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"  # the source of what the package ships
 TRAIN, IDENTITY, NONE = "train", "identity", "none"  # sources of dictionaries
+SPREAD = "spread"  # the device of a model that is larger than any
 NOT_READ = {TRAIN, IDENTITY, NONE}  # sources of dictionaries that are no files
 
 

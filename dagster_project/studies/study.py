@@ -21,7 +21,8 @@ Ablation: TypeAlias = Literal["mean", "resample", "zero"]
 ErrorMode: TypeAlias = Literal["default", "keep", "remove"]
 Unit: TypeAlias = Literal["feature", "neuron", "random"]
 EdgeKind: TypeAlias = Literal["direct", "total"]
-Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
+Device: TypeAlias = Literal["auto", "cpu", "cuda", "mps", "spread"]
+Dtype: TypeAlias = Literal["float32", "bfloat16", "float16", "float64"]
 Form: TypeAlias = Literal["batch_topk", "topk", "jumprelu", "matryoshka"]
 
 Count = Annotated[int, Range(1)]
@@ -43,8 +44,11 @@ class ModelSpec:
     """Commit of the hub model, which must be given for a hub id. A commit's hash makes results
     reproducible: the data version holds the text given here, so what comes to a branch (`main`)
     later goes unseen, and old results count as fresh."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
     """Weights and activations. float32: effects are differences of nearly equal numbers."""
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """How attention is computed: PyTorch's fused kernels, or a matrix over pairs of positions.
+    auto: fused, unless that would leave out what the model does (the soft caps of Gemma 2)."""
 
 
 @dataclass(frozen=True)
@@ -476,7 +480,16 @@ class RecipeSpec:
 @dataclass(frozen=True)
 class ComputeSpec:
     device: Device = "auto"
-    """Where tensors live; auto: a GPU where there is one. Not part of the data version."""
+    """Where tensors live; auto: a GPU where there is one. `spread`: the layers of a model larger
+    than a GPU over all GPUs, then this machine's memory, then its disk, as transformers and
+    accelerate (the extra `spread`) place them. Not part of the data version."""
+    max_memory: dict[str, Annotated[float, Range(0.001)]] = field(default_factory=dict)
+    """With `spread`: GPU (`0`, `1`, …) or `cpu` -> GiB of weights that it takes at most, so that
+    room is left for dictionaries and batches; what is not named takes what it can. Not part of the
+    data version."""
+    deterministic: bool = False
+    """On a GPU, kernels alone that give the same bits each time, slower ones among them; without
+    one they do anyhow. Not part of the data version."""
     batch_tokens: Count = 8192
     """Tokens in a batch: the bound on memory. Not part of the data version."""
     memory_share: Annotated[float, Range(0.01, 1.0)] = 0.5

@@ -10,6 +10,7 @@ from __future__ import annotations
 GROUNDS = ("#ffffff", "#16191d")  # --surface of the style sheet, light and dark
 
 SITES = {"embed": "#526e89", "attn": "#d07e0b", "mlp": "#ac6cda", "resid": "#29a37a"}
+_ALIKE = {"z": "attn", "mid": "resid"}  # of attention, of the stream
 NEUTRAL = "#7d8694"
 POSITIVE, NEGATIVE = "#2f7fd6", "#d4572b"
 SERIES = ("#2f7fd6", "#d07e0b", "#29a37a", "#c0508f", "#7d8694", "#ac6cda")
@@ -17,8 +18,9 @@ UNITS = {"feature": "#2f7fd6", "neuron": "#d07e0b", "random": "#7d8694"}
 
 
 def site(name: str) -> str:
-    """Colour of a site: `attn_3` has that of all attentions."""
-    return SITES.get(name.partition("_")[0], SERIES[-2])
+    """Colour of a site: `attn_3` has that of all attentions, `z_3` too."""
+    kind = name.partition("_")[0]
+    return SITES.get(_ALIKE.get(kind, kind), SERIES[-2])
 
 
 def series(place: int) -> str:

@@ -5,4 +5,4 @@ select site, feature, count(distinct circuit) as circuits
 from circuit_nodes
 where study = $study and feature >= 0
 group by site, feature
-order by layer_of(site), site, feature
+order by site_place(site), feature

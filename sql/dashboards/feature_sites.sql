@@ -9,4 +9,4 @@ select
 from features
 where study = $study
 group by site
-order by layer_of(site), site
+order by site_place(site)

@@ -46,7 +46,7 @@ asked as (
         coalesce(raises, false) as raises,
         fires,
         coalesce(circuits, 0) as circuits,
-        row_number() over (order by layer_of(site), site, feature) as place
+        row_number() over (order by site_place(site), feature) as place
     from features
     left join (select site, feature, true as raises from raising) as r using (site, feature)
     left join firing using (site, feature)

@@ -1,7 +1,7 @@
 -- what: Circuits in which a feature is a node, those where it counts most first
 -- parameters:
 --   study varchar: the study
---   site varchar: embed, attn_i, mlp_i or resid_i
+--   site varchar: embed, z_i, attn_i, mid_i, mlp_i or resid_i
 --   feature bigint: feature of the site's dictionary; −1: the error node
 -- grain: one row per (circuit, pos)
 -- columns: task; pos: null when summed; effect in the metric's unit; share of the circuit's

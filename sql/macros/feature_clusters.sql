@@ -1,7 +1,7 @@
 -- what: Clusters in which a feature is active, those where it acts most first
 -- parameters:
 --   study varchar: the study
---   site varchar: embed, attn_i, mlp_i or resid_i
+--   site varchar: embed, z_i, attn_i, mid_i, mlp_i or resid_i
 --   feature bigint: feature of the site's dictionary
 -- grain: one row per (clustering, cluster), without those below 0
 -- columns: task: name of the cluster among the tasks; size; contexts in which the feature is

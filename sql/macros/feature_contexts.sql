@@ -1,7 +1,7 @@
 -- what: Contexts in which a feature is active, most active first
 -- parameters:
 --   study varchar: the study
---   site varchar: embed, attn_i, mlp_i or resid_i
+--   site varchar: embed, z_i, attn_i, mid_i, mlp_i or resid_i
 --   feature bigint: feature of the site's dictionary
 -- grain: one row per (context_id)
 -- columns: doc_id, pos, answer and loss (nats) of the context; activation and effect, summed over

@@ -1,7 +1,7 @@
 -- what: Everything that a feature takes part in: its circuits, then clusters, then contexts
 -- parameters:
 --   study varchar: the study
---   site varchar: embed, attn_i, mlp_i or resid_i
+--   site varchar: embed, z_i, attn_i, mid_i, mlp_i or resid_i
 --   feature bigint: feature of the site's dictionary
 -- grain: one row per (kind, name), strongest first within a kind
 -- columns: kind: circuit, cluster or context; name of the circuit or of the cluster's task, or the

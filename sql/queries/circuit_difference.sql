@@ -48,4 +48,4 @@ select
     label
 from compared
 left join features using (study, site, feature)
-order by study, abs(difference) desc, layer_of(site), site, feature
+order by study, abs(difference) desc, site_place(site), feature

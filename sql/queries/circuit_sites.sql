@@ -18,4 +18,4 @@ select
     feature_effect / nullif(feature_effect + error_effect, 0) as feature_share
 from layered
 group by study, circuit, site, layer
-order by study, circuit, layer, site
+order by study, circuit, site_place(site)

@@ -33,4 +33,4 @@ select
             and (better.l0 < measured.l0 or better.loss_increase < measured.loss_increase)
     ) as on_front
 from measured
-order by study, site <> 'all', coalesce(layer_of(nullif(site, 'all')), -2), site, l0, point
+order by study, site <> 'all', coalesce(site_place(nullif(site, 'all')), -1), l0, point

@@ -19,4 +19,4 @@ select
     dead_fraction,
     round(n_features * (1 - dead_fraction))::integer as alive
 from layered
-order by study, layer, site
+order by study, site_place(site)

@@ -15,7 +15,7 @@ ranked as (
     select *, abs(effect) / sum(abs(effect)) over (partition by study, circuit) as share,
         row_number() over (
             partition by study, circuit
-            order by feature < 0, abs(effect) desc, layer_of(site), site, feature
+            order by feature < 0, abs(effect) desc, site_place(site), feature
         ) as place
     from summed
 ),

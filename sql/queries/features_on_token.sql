@@ -31,4 +31,4 @@ select
 from fired
 join kept using (study, site, feature)
 left join features using (study, site, feature)
-order by study, token, on_token desc, share desc, layer_of(site), site, feature
+order by study, token, on_token desc, share desc, site_place(site), feature

@@ -4,7 +4,7 @@
 --   study: Study
 --   task: Task
 --   circuit: Circuit, unique in its study
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   pos: Position of the node; null when summed [tokens]
 --   feature: Feature of the site's dictionary; −1: the error node
 --   effect: Signed effect; positive supports the clean answer [metric]

@@ -2,7 +2,7 @@
 -- grain: one row per (study, site, feature, context_id, pos)
 -- columns:
 --   study: Study
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary; −1: the error node
 --   context_id: Context
 --   pos: Position counted back from the answer (−1); null: the sum over all positions. Where sums

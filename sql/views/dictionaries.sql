@@ -2,7 +2,7 @@
 -- grain: one row per (study, site)
 -- columns:
 --   study: Study
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   kind: Architecture: topk, relu, identity, …
 --   d_model: Width of the site
 --   n_features: Features

@@ -6,7 +6,7 @@
 --   form: How features are few: batch_topk, topk, jumprelu, matryoshka
 --   expansion: Features per model dimension
 --   k: Features of a token that it was trained for [features]
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   kind: Architecture: topk, relu, identity, …
 --   d_model: Width of the site
 --   n_features: Features

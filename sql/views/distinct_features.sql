@@ -5,7 +5,7 @@
 --   clustering: Clustering
 --   cluster: Cluster
 --   place: Place within the cluster, by difference, from 1
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary
 --   share: Share of the cluster's contexts in which it is active
 --   share_else: The same of the other clusters' contexts; may be null

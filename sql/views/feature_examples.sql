@@ -2,7 +2,7 @@
 -- grain: one row per (study, site, feature, rank)
 -- columns:
 --   study: Study
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary; −1: the error node
 --   rank: Order of the example; 0: the strongest
 --   doc_id: Document: shard ordinal × 1,000,000 + row

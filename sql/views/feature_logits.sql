@@ -2,7 +2,7 @@
 -- grain: one row per (study, site, feature, sign, rank)
 -- columns:
 --   study: Study
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary; −1: the error node
 --   sign: 1: promoted; −1: suppressed
 --   rank: Order by |logit|; 0: the strongest

@@ -3,7 +3,7 @@
 -- grain: one row per (study, site, feature, kind, rank)
 -- columns:
 --   study: Study
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary; −1: the error node
 --   kind: cosine: of decoder rows; coactive: Jaccard index of tokens
 --   rank: Order by value within its kind; 0: the nearest

@@ -2,7 +2,7 @@
 -- grain: one row per (study, site, feature)
 -- columns:
 --   study: Study
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary; −1: the error node
 --   density: Share of tokens on which it is above 0
 --   mean_activation: Mean where above 0; null when never

@@ -2,7 +2,7 @@
 -- grain: one row per (study, site, feature)
 -- columns:
 --   study: Study
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary
 --   label: What it stands for
 --   author: Who said so

@@ -5,7 +5,7 @@
 --   task: Task
 --   method: ig or attrib
 --   example: Example of the train split
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   pos: Position in the example [tokens]
 --   gradient: ∂m/∂x, one number a dimension of the site
 select

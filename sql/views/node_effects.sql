@@ -6,7 +6,7 @@
 --   method: ig or attrib
 --   aggregation: sum: over positions; none: per position
 --   pos: Position of the node; null when summed [tokens]
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary; −1: the error node
 --   effect: Signed effect; positive supports the clean answer [metric]
 --   abs_effect: Mean over examples of Σ|effect| [metric]

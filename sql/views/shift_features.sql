@@ -3,7 +3,7 @@
 -- columns:
 --   study: Study
 --   probe: Probe of biographies: is the profession one mostly of women?
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   feature: Feature of the site's dictionary; −1: the error node
 --   rank: Order by abs_effect; 0: the largest
 --   effect: Mean over biographies of Σ activation × ∂logit/∂activation; positive: towards a

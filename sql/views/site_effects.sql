@@ -4,7 +4,7 @@
 --   study: Study
 --   task: Task
 --   method: ig or attrib
---   site: Where in the model: embed, attn_i, mlp_i, resid_i
+--   site: Where in the model: embed, z_i, attn_i, mid_i, mlp_i, resid_i
 --   sum_of_effects: Sum of the effects of the site's nodes [metric]
 --   true_change: m(site patched) − m(clean); may be null [metric]
 --   residual: sum_of_effects − true_change; may be null [metric]

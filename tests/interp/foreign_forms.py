@@ -173,6 +173,29 @@ def gemma_scope(*, embedding: bool = False) -> Form:
     )
 
 
+def sparsify(**said: Any) -> Form:
+    """said: keys of cfg.json."""
+    w = draw(3)
+    W, D, b, c = (w[key].double() for key in ("W", "D", "b", "c"))
+    state = {"encoder.weight": w["W"], "encoder.bias": w["b"], "W_dec": w["D"], "b_dec": w["c"]}
+    config = {
+        "expansion_factor": 32,
+        "normalize_decoder": True,
+        "num_latents": N_FEATURES,
+        "k": K,
+        "signed": False,
+        "d_in": D_MODEL,
+    }
+    return Form(
+        {
+            "sae.safetensors": save({n: t.contiguous() for n, t in state.items()}),
+            "cfg.json": json.dumps(config | said).encode(),
+        },
+        lambda x: top(relu((x - c) @ W.T + b)),
+        lambda f: f @ D + c,
+    )
+
+
 def put(form: Form, folder: Path) -> Path:
     """Write a form's files into a folder."""
     folder.mkdir(parents=True)

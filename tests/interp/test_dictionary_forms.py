@@ -28,12 +28,14 @@ from tests.interp.foreign_forms import (
     gemma_scope,
     put,
     saelens,
+    sparsify,
 )
 
 SITE = "mlp_1"
 FOLDERS = {
     "ae.pt": f"mlp_out_layer1/0_{N_FEATURES}",
     "sae_weights.safetensors": "blocks.1.hook_mlp_out",
+    "sae.safetensors": "layers.1.mlp",
     "params.npz": "layer_1/width_16k/average_l0_7",
 }
 CLASSES = (
@@ -88,6 +90,7 @@ FORMS: dict[str, Callable[[], Form]] = {
     "gated": lambda: saelens("gated"),
     "gated without subtraction": lambda: saelens("gated", apply_b_dec_to_input=False),
     "gemma scope": gemma_scope,
+    "sparsify": sparsify,
 }
 
 
@@ -337,6 +340,13 @@ MALFORMED: dict[str, tuple[Form, str]] = {
     "npz without threshold": (arrays(threshold=None), r"missing \['threshold'\]"),
     "npz with more": (arrays(b_skip=np.zeros(3)), r"unexpected \['b_skip'\]"),
     "npz of integers": (arrays(b_dec=np.zeros(D_MODEL, dtype=np.int64)), "b_dec in floating point"),
+    "sparsify's transcoder": (sparsify(transcode=True), "transcode False, found True"),
+    "sparsify's signed features": (sparsify(signed=True), "signed False, found True"),
+    "sparsify in groups": (sparsify(activation="groupmax"), "activation 'topk', found 'groupmax'"),
+    "sparsify with more": (sparsify(tied=1), "none is passed over, found tied = 1"),
+    "sparsify of another width": (sparsify(d_in=17), "d_in 16, as in sae.safetensors, found 17"),
+    "sparsify without features": (sparsify(num_latents=0, expansion_factor=None), "or expansion_f"),
+    "sparsify of other features": (sparsify(num_latents=41), "num_latents 40, as in sae.saf"),
     "no npz": (gemma_scope()._replace(files={"params.npz": b"PK\3\4"}), "an npz file of arrays"),
 }
 

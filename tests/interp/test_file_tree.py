@@ -26,7 +26,7 @@ def zipped(file: Path, members: dict[str, bytes]) -> Path:
 
 
 def names_only(*names: str) -> FileTree:
-    return FileTree(Path("here"), names, lambda name: name.encode())
+    return FileTree(Path("here"), names, lambda name: name.encode(), len)
 
 
 def test_a_zip_file_is_read_where_it_lies(tmp_path: Path) -> None:
@@ -158,9 +158,10 @@ def test_from_the_hub_only_what_is_read_is_fetched(
     put(saelens("standard"), repository / "blocks.2.hook_mlp_out")
 
     class Api:
-        def model_info(self, name: str, revision: str | None) -> ModelInfo:
-            assert (name, revision) == ("some/set", "abc")
-            files = [{"rfilename": name} for name in folder_tree(repository).names]
+        def model_info(self, name: str, revision: str, files_metadata: bool) -> ModelInfo:
+            assert (name, revision, files_metadata) == ("some/set", "abc", True)
+            here = folder_tree(repository)
+            files = [{"rfilename": name, "size": here.size(name)} for name in here.names]
             return ModelInfo(id=name, siblings=files)
 
     def fetch(_repository: str, name: str, revision: str | None) -> str:
@@ -173,6 +174,8 @@ def test_from_the_hub_only_what_is_read_is_fetched(
     tree = open_tree(tmp_path / "nowhere", "some/set", "abc")
     assert load_site(Place(tree), "mlp_1", D_MODEL).n_features == 40
     folder = "blocks.1.hook_mlp_out/"
+    sizes = [tree.size(folder + name) for name in ("cfg.json", "sae_weights.safetensors")]
+    assert tree.folder(folder.rstrip("/")).size == sum(sizes) > 4 * 2 * 40 * D_MODEL
     assert sorted(fetched) == [folder + "cfg.json", folder + "sae_weights.safetensors"]
     with pytest.raises(DictionaryError, match="hub:some/set: expected a dictionary of mlp_0"):
         load_site(Place(tree), "mlp_0", D_MODEL)

@@ -44,6 +44,12 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCo
 VALUES = {
     "layer_of('resid_12')": 12,
     "layer_of('embed')": -1,
+    "site_place('embed')": 0,
+    **{
+        f"site_place('{kind}_0')": i
+        for i, kind in enumerate(("z", "attn", "mid", "mlp", "resid"), 1)
+    },
+    "site_place('z_10')": 51,
     "shard_of(9)": "00000",
     f"shard_of({FAR})": "00003",
     "node_name('resid_0', null, 17)": "resid_0/17",
@@ -155,6 +161,7 @@ def test_tables(lake: duckdb.DuckDBPyConnection, call: str) -> None:
 ASKED: dict[str, dict[str, str | None]] = {
     "node_name": {"site": "embed", "pos": "3", "feature": "17"},
     "layer_of": {"site": "mlp_3"},
+    "site_place": {"site": "mlp_3"},
     "shard_of": {"doc_id": str(FAR)},
     "decode_context": {"study": "s", "doc_id": "9", "pos": "21", "n": "3"},
     "feature_contexts": {"study": "s", "site": "embed", "feature": "1"},
