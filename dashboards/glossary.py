@@ -16,8 +16,8 @@ TERMS = {
     "bits per character": "Loss of a text in bits, divided by its characters: comparable between "
     "tokenizers.",
     "site": "A place in the model where a vector is read: embed, and attn_i, mlp_i and resid_i of "
-    "layer i; in some studies z_i, attention's values before their projection, and mid_i, the stream "
-    "between attention and MLP.",
+    "layer i; in some studies z_i, attention's values before their projection, and mid_i, the "
+    "stream between attention and MLP.",
     "dictionary": "A sparse autoencoder of a site: it rebuilds the site's vector from few "
     "features.",
     "feature": "A direction of a site's dictionary that is on for some tokens.",

@@ -43,9 +43,8 @@ def test_a_study_is_reckoned_from_its_files(study: Study) -> None:
     assert trained.model == 0
     assert trained.dictionaries == dict.fromkeys(SITES, 4 * found.dictionaries["embed"])
     neurons = replace(study, dictionaries=replace(study.dictionaries, source="identity"))
-    assert (
-        sum(needs(neurons, model=True, dictionaries=True, training=True).dictionaries.values()) == 0
-    )
+    of_neurons = needs(neurons, model=True, dictionaries=True, training=True).dictionaries
+    assert of_neurons == dict.fromkeys(SITES, 0)
     half = replace(study, model=replace(study.model, dtype="bfloat16"))
     assert needs(half, model=True, dictionaries=True, training=False).model == found.model // 2
 

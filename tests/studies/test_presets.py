@@ -1,4 +1,4 @@
-"""The studies that are shipped for models of the hub: read, and their tasks by the real tokenizer."""
+"""The studies shipped for models of the hub: they are read, their tasks by the real tokenizer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_preset_is_read_and_names_its_revisions(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in HUB if name.startswith("pythia")])
 def test_no_pair_of_the_agreement_tasks_is_dropped(name: str, shared: Path) -> None:
-    """Prompts of a pair have one length, answers one token, by the tokenizer of the Pythia models."""
+    """Prompts of a pair have one length, answers one token, by the Pythia models' tokenizer."""
     from transformers import PreTrainedTokenizerFast
 
     file = shared / "models" / "pythia-tokenizer" / "tokenizer.json"
