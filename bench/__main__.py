@@ -1,8 +1,8 @@
 """Time and memory of a whole study, by stage, into a new lake: `python -m bench [STUDY.toml]`.
 
 Without a file the study is `embedded`. Runs `dagster_project.run` in a process of its own and
-reports what Dagster recorded: seconds and rows of each stage, bytes on disk, wall time and the
-process's peak memory.
+reports what Dagster recorded: seconds, peak memory and rows of each stage, bytes on disk, and the
+whole run's wall time and peak memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 from rich.console import Console
@@ -23,11 +25,15 @@ from rich.table import Table
 from dagster_project.lake.schemas import TABLES
 from dagster_project.lake.store import Lake
 
+if TYPE_CHECKING:
+    import dagster as dg
+
 DEFAULT = "embedded"
 
 
-def seconds_by_asset(home: Path) -> pl.DataFrame:
-    """Summed compute seconds of each asset, from the metadata of its materializations."""
+def costs_by_asset(home: Path) -> pl.DataFrame:
+    """Summed compute seconds and largest peak in MiB of each asset, from the metadata of its
+    materializations."""
     import dagster as dg
 
     rows = []
@@ -35,11 +41,15 @@ def seconds_by_asset(home: Path) -> pl.DataFrame:
         for key in instance.all_asset_keys():
             found = instance.fetch_materializations(key, limit=10_000).records
             events = [r.asset_materialization for r in found if r.asset_materialization]
-            seconds = [e.metadata["seconds"].value for e in events if "seconds" in e.metadata]
+            seconds, peaks = _numbers(events, "seconds"), _numbers(events, "peak memory, MiB")
             if seconds:
-                total = sum(float(str(s)) for s in seconds)
-                rows.append((key.path[-1], len(seconds), total))
-    return pl.DataFrame(rows, schema=["asset", "partitions", "seconds"], orient="row")
+                rows.append((key.path[-1], len(seconds), sum(seconds), max(peaks)))
+    schema = ["asset", "partitions", "seconds", "peak"]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _numbers(events: Sequence[dg.AssetMaterialization], name: str) -> list[float]:
+    return [float(str(e.metadata[name].value)) for e in events if name in e.metadata]
 
 
 def main() -> int:
@@ -62,17 +72,17 @@ def main() -> int:
         wall = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         lake = Lake(root)
-        report(seconds_by_asset(home), lake)
+        report(costs_by_asset(home), lake)
     title = f"{study}: {wall:.0f} s, peak memory {peak:.2f} GiB"
     Console().print(f"{title} ({os.cpu_count()} cores, {platform.machine()})")
     return 0
 
 
-def report(seconds: pl.DataFrame, lake: Lake) -> None:
-    """Two tables: seconds by asset, rows and bytes by table."""
-    times = Table("asset", "partitions", "seconds")
-    for asset, partitions, total in seconds.sort("seconds", descending=True).iter_rows():
-        times.add_row(asset, str(partitions), f"{total:.1f}")
+def report(costs: pl.DataFrame, lake: Lake) -> None:
+    """Two tables: seconds and memory by asset, rows and bytes by table."""
+    times = Table("asset", "partitions", "seconds", "peak memory, MiB")
+    for asset, partitions, total, peak in costs.sort("seconds", descending=True).iter_rows():
+        times.add_row(asset, str(partitions), f"{total:.1f}", f"{peak:,.0f}")
     sizes = Table("table", "rows", "bytes", "bytes a row")
     for name in TABLES:
         rows = lake.rows(name)

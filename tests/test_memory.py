@@ -58,8 +58,8 @@ def test_too_large_a_study_is_told_what_would_fit(
     have(monkeypatch, found.total - 1)
     message = (
         r"tiny: not enough memory: .* on cpu: model in float32 .*, dictionaries of 7 sites .*, "
-        r"64 tokens .*; .* are free\. What would fit: dictionaries\.sites = \[\"embed\", .*\"mlp_1\""
-        r"\] or model\.dtype = \"bfloat16\""
+        r"64 tokens .*; .* are free\. What would fit: dictionaries\.sites = \[\"embed\", .*"
+        r"\"mlp_1\"\] or model\.dtype = \"bfloat16\""
     )
     with pytest.raises(TooLargeError, match=message):
         check(found, study)
