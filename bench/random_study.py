@@ -1,9 +1,10 @@
-"""A study of Pythia-70m's shape without the hub: `python -m bench.random_study OUT TOKENIZER CORPUS`.
+"""A study of Pythia-70m's shape without the hub.
 
-Writes to the folder OUT a model with random weights and the tokenizer.json given, 19 dictionaries
-of 32,768 random directions in the folders in which Marks et al. published theirs, and
-`random.toml`, a study of them on a text file, a line a document; further files are pairs of tasks
-(JSONL). Then `make bench STUDY=OUT/random.toml` says what each asset takes. 3 GB on disk.
+`python -m bench.random_study OUT TOKENIZER CORPUS [PAIRS …]` writes to the folder OUT a model with
+random weights and the tokenizer.json given, 19 dictionaries of 32,768 random directions in the
+folders in which Marks et al. published theirs, and `random.toml`, a study of them on a text file, a
+line a document, with files of pairs (JSONL) as tasks. Then `make bench STUDY=OUT/random.toml` says
+what each asset takes. 3 GB on disk.
 """
 
 from __future__ import annotations

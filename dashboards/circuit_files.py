@@ -30,7 +30,8 @@ def named(node: str) -> str:
 def as_json(circuit: Circuit, groups: Sequence[Group]) -> Download:
     """A circuit in the schema that circuit-tracer's viewer reads (attribution graphs, version 1).
 
-    A site is a row of the viewer: embed is 0, then attn, mlp and resid of each layer, then y.
+    A site is a row of the viewer: embed is 0, then attn, mlp and resid of each layer, then y; z and
+    mid have rows of their own in a circuit that has nodes there.
     influence: share of Σ|effect| of a node and all stronger ones, by which the viewer prunes.
     Groups are its supernodes. Beyond the schema: the circuit's figures in the metadata; name,
     site, pos, effect, patch_only and density of a node; the bootstrap of a link.
@@ -72,9 +73,10 @@ def as_json(circuit: Circuit, groups: Sequence[Group]) -> Download:
 
 def _tracer_nodes(circuit: Circuit, ids: dict[str, str]) -> Iterator[dict[str, Any]]:
     """Nodes as the viewer has them; their ids are added to ids."""
+    rows = _rows(circuit)
     whole, so_far = float(circuit.nodes["effect"].abs().sum()) or 1.0, 0.0
     for node in circuit.nodes.iter_rows(named=True):  # strongest first
-        row, feature, column = _row(node["site"]), node["feature"], _column(circuit, node["pos"])
+        row, feature, column = rows[node["site"]], node["feature"], _column(circuit, node["pos"])
         so_far += abs(node["effect"])
         is_error = feature < 0
         ids[node["node"]] = f"{row}_{feature}_{column}"
@@ -114,14 +116,20 @@ def _tracer_metric(circuit: Circuit, name: str) -> dict[str, Any]:
     }
 
 
-def _row(site: str) -> int:
-    layer, kind = level(site)
-    return 1 + 3 * layer + kind if layer >= 0 else 0
+def _rows(circuit: Circuit) -> dict[str, int]:
+    """The viewer's row of each site that has nodes."""
+    levels = {site: level(site) for site in circuit.nodes["site"]}
+    usual = {level(site)[1] for site in ("attn_0", "mlp_0", "resid_0")}
+    kinds = sorted(usual | {kind for layer, kind in levels.values() if layer >= 0})
+    return {
+        site: 1 + len(kinds) * layer + kinds.index(kind) if layer >= 0 else 0
+        for site, (layer, kind) in levels.items()
+    }
 
 
 def _last(circuit: Circuit) -> int:
     """The row of y, above all sites."""
-    return max((_row(site) for site in circuit.nodes["site"]), default=0) + 1
+    return max(_rows(circuit).values(), default=0) + 1
 
 
 def _column(circuit: Circuit, pos: int | None) -> int:

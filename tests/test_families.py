@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dagster_project.assets.flow import STAGES
+from dagster_project.assets.flow import stages_of
 from dagster_project.display import Display
 from dagster_project.interp.site_names import KINDS, site_names
 from dagster_project.lake.schemas import TABLES
@@ -43,7 +43,11 @@ def test_a_whole_study(family: str, tmp_path: Path) -> None:
     with history_in(home) as instance:
         made = runner(read_study(file), str(tmp_path / "lake"), instance)
         made.run(Part(), Display(lambda _: None))
-        assert all(made.provenance.fresh(s, p) for s in STAGES.values() for p in made.wanted(s))
+        assert all(
+            made.provenance.fresh(stage, partition)
+            for stage in stages_of(made.study)
+            for partition in made.wanted(stage)
+        )
     lake, sites = made.lake, set(made.study.dictionaries.sites)
     filled = {name for name in TABLES if lake.rows(name, study="tiny")}
     assert set(TABLES) - filled <= NOT_THERE

@@ -9,9 +9,9 @@ from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
 
 DOC = """The ten tokens that a feature raises most and the ten that it lowers most by its own
 direction alone: W_U (γ ⊙ (d − mean(d))) for its decoder row d, the final norm's weight γ and the
-unembedding W_U (no mean with RMSNorm). That is the feature's share of the logits for a unit
-activation, times the final norm's scale σ, on which neither order nor sign depend. What later
-layers make of the feature is left out.
+unembedding W_U (no mean with RMSNorm); of z through attention's projection first. That is the
+feature's share of the logits for a unit activation, times the final norm's scale σ, on which
+neither order nor sign depend. What later layers make of the feature is left out.
 
 Cost: 2 d_model FLOPs a feature and token of the vocabulary."""
 
@@ -31,7 +31,7 @@ def compute(run: StageRun) -> StageResult:
         progress(run, "feature_logits", "features", n_features) as advance,
     ):
         for site in sorted(dictionaries):
-            frame = feature_logits(model, dictionaries[site])
+            frame = feature_logits(model, site, dictionaries[site])
             token = pl.Series("token", [texts[i] for i in frame["token_id"]], dtype=pl.String)
             writer.append(frame.with_columns(token, site=pl.lit(site)))
             rows += len(frame)

@@ -247,12 +247,8 @@ def at_metric(gradient: Tensor) -> Pulled:
 
 def through_projection(model: LanguageModel, site: str, clean: States, pulled: Pulled) -> Pulled:
     """Targets that read what attention adds, pulled back to `z_i`: each is at a single place."""
-    layer, modules = parse_site(site).layer, model.modules
-    block = model.block(layer)
     z = clean[site][pulled.example[:, None], pulled.pos].detach().requires_grad_(True)
-    added = block.get_submodule(f"{modules.attention}.{modules.projection}")(z)
-    if modules.attention_norm:
-        added = block.get_submodule(modules.attention_norm)(added)
+    added = model.projected(parse_site(site).layer, z)
     (gradient,) = torch.autograd.grad(added, z, pulled.gradient.to(added))
     return pulled._replace(gradient=gradient.to(pulled.gradient))
 

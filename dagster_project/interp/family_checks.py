@@ -92,13 +92,7 @@ def _check_sums(model: LanguageModel, found: Found) -> None:
 @torch.no_grad()
 def _check_projections(model: LanguageModel, found: Found) -> None:
     for layer in range(model.n_layers):
-        block, modules = model.block(layer), model.modules
-        added = block.get_submodule(modules.attention).get_submodule(modules.projection)(
-            found[f"z_{layer}"]
-        )
-        if modules.attention_norm:
-            added = block.get_submodule(modules.attention_norm)(added)
-        added = added.to(model.device)
+        added = model.projected(layer, found[f"z_{layer}"])
         if added.shape != found[f"attn_{layer}"].shape or not _close(added, found[f"attn_{layer}"]):
             raise ModelError(f"what attention of layer {layer} adds is not its projection of z")
 

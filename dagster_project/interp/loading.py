@@ -62,6 +62,9 @@ def load_model(
     if unfit := [*info["missing_keys"], *(str(key) for key in info["mismatched_keys"])]:
         expected = "expected weights for every parameter, of its shape"
         raise ModelError(f"model {source}: {expected}; missing or of another shape: {_some(unfit)}")
+    if spread and next(hf.parameters()).is_meta:
+        expected = "a device that holds the embedding at least (compute.max_memory)"
+        raise ModelError(f"model {source}: expected {expected}, found none")
     if unused := [*info["unexpected_keys"]]:
         log.warning("model %s: its class has no use for %s", source, _some(unused))
     return wrap(hf if spread else hf.to(device), tokenizer)

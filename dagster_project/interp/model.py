@@ -98,6 +98,14 @@ class LanguageModel:
         """Numbers in a site's activation."""
         return self.d_values if parse_site(site).kind == "z" else self.d_model
 
+    def projected(self, layer: int, z: Tensor) -> Tensor:
+        """What attention of a layer adds [.., d_model], from its values z [.., d_values]."""
+        block, modules = self.block(layer), self.modules
+        added = block.get_submodule(f"{modules.attention}.{modules.projection}")(z)
+        if modules.attention_norm:
+            added = block.get_submodule(modules.attention_norm)(added)
+        return added.to(self.device)
+
     @property
     def final_norm(self) -> torch.nn.Module:
         """The norm before the unembedding: a LayerNorm, or an RMSNorm with a weight."""

@@ -171,7 +171,7 @@ class _Portion:
         for start in range(0, n_nodes, self.copies):
             here = (node >= start) & (node < start + self.copies)
             row = (node[here] - start) * self.n + targets.example[here] - self.first
-            places = torch.zeros_like(self.stream)
+            places = self.stream.new_zeros(*self.stream.shape[:2], cotangent.shape[-1])
             places[row, targets.pos[here]] = cotangent[here]
             found = torch.autograd.grad(
                 self.graph[self.kept.site],

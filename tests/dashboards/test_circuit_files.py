@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import polars as pl
 import pytest
 
 from dagster_project.lake.store import Lake
@@ -81,6 +82,16 @@ def test_json_is_a_graph_of_the_viewer(data: Data) -> None:
     assert len(made["links"]) == 5
     (link,) = (e for e in made["links"] if (e["source"], e["target"]) == ("0_3_1", "3_5_3"))
     assert link["weight"] == 1.5
+
+
+def test_sites_between_and_before_attention_have_rows_of_their_own(data: Data) -> None:
+    """No two sites share a row, and rows are in the order of the forward pass."""
+    sites = ["embed", "z_0", "attn_0", "mid_0", "mlp_0", "resid_0", "attn_1", "resid_1"]
+    whole = circuit(data)
+    nodes = pl.concat([whole.nodes.head(1).with_columns(site=pl.lit(site)) for site in sites])
+    made = graph_of(whole._replace(nodes=nodes, edges=whole.edges.clear()))
+    rows = [int(node["layer"]) for node in made["nodes"]]
+    assert rows == [0, 1, 2, 3, 4, 5, 7, 10, 11]
 
 
 def test_a_circuit_summed_over_positions_has_one_column(data: Data) -> None:

@@ -9,7 +9,12 @@ import torch
 
 from dagster_project.interp import feature_logits as module
 from dagster_project.interp.dictionary import IdentityDictionary, SparseDictionary
-from dagster_project.interp.feature_logits import FEATURE_LOGITS, feature_logits, through_norm
+from dagster_project.interp.feature_logits import (
+    FEATURE_LOGITS,
+    feature_logits,
+    in_stream,
+    through_norm,
+)
 from dagster_project.interp.model import LanguageModel
 from tests.conftest import make_model
 
@@ -35,7 +40,7 @@ def test_by_hand(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     unembedding[5, 0], unembedding[6, 0], unembedding[7, 1] = 1, -3, 1
     weights(model, norm, unembedding)
     monkeypatch.setattr(module, "SHOWN", 2)
-    found = feature_logits(model, decoder(4 * torch.eye(16)[:1]))
+    found = feature_logits(model, "resid_0", decoder(4 * torch.eye(16)[:1]))
     assert found.schema == FEATURE_LOGITS
     centred = family == "neox"
     lowered = [(0, -1, 0, 6, -22.5 if centred else -24.0)]
@@ -71,24 +76,39 @@ def test_they_are_the_models_own_differences_at_a_fixed_scale(any_model: Languag
     assert torch.allclose(found, difference, atol=1e-5)
 
 
+def test_features_of_z_go_through_the_projection(any_model: LanguageModel) -> None:
+    """What attention adds to the stream when a feature joins its values, any norm's scale apart."""
+    width = any_model.width("z_1")
+    z, d = torch.randn(2, width, generator=torch.Generator().manual_seed(0))
+    found = in_stream(any_model, "z_1", d[None])[0].double()
+    projection = any_model.block(1).get_submodule(
+        f"{any_model.modules.attention}.{any_model.modules.projection}"
+    )
+    difference = (projection(z + d) - projection(z)).double()
+    if name := any_model.modules.attention_norm:  # an RMSNorm that stores γ − 1
+        difference = difference * (1 + any_model.block(1).get_submodule(name).weight.double())
+    assert torch.allclose(found, difference, atol=1e-5)
+    assert in_stream(any_model, "mlp_1", d[None]).equal(d[None])
+
+
 def test_blocks_do_not_matter_and_ties_go_to_the_smaller_token(
     tiny_llama: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = torch.randn(20, 16, generator=torch.Generator().manual_seed(1))
-    whole = feature_logits(tiny_llama, decoder(rows))
+    whole = feature_logits(tiny_llama, "resid_0", decoder(rows))
     monkeypatch.setattr(module, "LOGITS", 300)
-    parts = feature_logits(tiny_llama, decoder(rows))
+    parts = feature_logits(tiny_llama, "resid_0", decoder(rows))
     keys = ("feature", "sign", "rank", "token_id")
     assert whole.select(keys).equals(parts.select(keys))
     assert whole.group_by("feature", "sign").len()["len"].unique().to_list() == [module.SHOWN]
-    silent = feature_logits(tiny_llama, decoder(torch.zeros(1, 16)))
+    silent = feature_logits(tiny_llama, "resid_0", decoder(torch.zeros(1, 16)))
     for _, group in silent.group_by("sign"):
         assert group["token_id"].is_sorted()
 
 
 def test_neurons_have_logits_too(tiny_neox: LanguageModel) -> None:
-    found = feature_logits(tiny_neox, IdentityDictionary(16))
-    same = feature_logits(tiny_neox, decoder(torch.eye(16)))
+    found = feature_logits(tiny_neox, "resid_0", IdentityDictionary(16))
+    same = feature_logits(tiny_neox, "resid_0", decoder(torch.eye(16)))
     assert found.equals(same)
 
 
@@ -98,6 +118,6 @@ def test_what_the_tokenizer_does_not_know_is_left_out(tiny_llama: LanguageModel)
             return 7
 
     short = replace(tiny_llama, tokenizer=Short())
-    found = feature_logits(short, decoder(torch.eye(16)))
+    found = feature_logits(short, "resid_0", decoder(torch.eye(16)))
     assert set(found["token_id"]) == set(range(7))
     assert found["rank"].max() == 6

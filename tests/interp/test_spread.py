@@ -33,7 +33,7 @@ def both(
     made = make_model(request.param)
     made.hf.save_pretrained(folder, max_shard_size="20KB")
     made.tokenizer.save_pretrained(folder)
-    most = sum(p.nbytes for p in made.hf.parameters()) / 2 / 2**30
+    most = sum(p.nbytes for p in made.hf.parameters()) * 0.8 / 2**30
     return load_model(folder), load_model(folder, device="spread", max_memory={"cpu": most})
 
 

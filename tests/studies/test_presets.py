@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_no_pair_of_the_agreement_tasks_is_dropped(name: str, shared: Path) -> N
     study = load_studies().studies[name]
     assert study.tasks
     for spec in study.tasks.values():
-        found = task_pairs(spec, tokenizer, train=None, test=None, seed=0)
+        found = task_pairs(replace(spec, max_examples=10_000), tokenizer)
         assert found.dropped.is_empty()
         assert found.n_cut == 0
         assert found.frame["split"].value_counts()["count"].min() >= 16
@@ -43,6 +44,6 @@ def test_the_four_structures_of_agreement_differ_in_one_token(shared: Path) -> N
     study = load_studies().studies["pythia-70m"]
     assert list(study.tasks) == ["simple", "nounpp", "rc", "within_rc"]
     for spec in study.tasks.values():
-        found = task_pairs(spec, tokenizer, train=None, test=None, seed=0)
+        found = task_pairs(spec, tokenizer)
         for clean, patch in found.frame.select("clean_ids", "patch_ids").iter_rows():
             assert sum(a != b for a, b in zip(clean, patch, strict=True)) == 1
