@@ -8,7 +8,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export CIRCUIT_LAKE_ROOT ?= $(CURDIR)/lake
 export OMP_WAIT_POLICY := passive
 
-.PHONY: help demo ui dashboard sql prompt catalog test lint bench recipe install clean
+.PHONY: help demo ui dashboard sql prompt check catalog test lint bench recipe install clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,6 +43,9 @@ sql: $(VENV)/installed ## a SQL prompt on the lake; SQL='loss_by_subset study=em
 prompt: $(VENV)/installed ## the circuit of your own prompt: PROMPT='--clean "The baker" --answer " is"'
 	@$(BIN)/python -m dagster_project.prompt $(or $(STUDY),embedded) \
 		$(or $(PROMPT),--help)
+
+check: $(VENV)/installed ## is every partition of the lake what it should be? CHECK=--mend
+	@$(BIN)/python -m dagster_project.lake.check $(CHECK)
 
 catalog: $(VENV)/installed ## mend the lake's catalog for DuckDB after the lake has moved
 	@$(BIN)/python -m dagster_project.lake.catalog

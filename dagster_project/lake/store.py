@@ -75,7 +75,7 @@ class Lake:
         if not files:
             return pl.LazyFrame(schema=spec.schema)
         for file in files:
-            _metadata(spec, file)
+            footer(spec, file)
         return pl.scan_parquet(
             files,
             glob=False,
@@ -88,7 +88,7 @@ class Lake:
     def version(self, table: str, **keys: str) -> str | None:
         """Data version of a partition; None where it is absent or cannot be used."""
         try:
-            found = _metadata(_table(table), self.file(table, **keys))
+            found = footer(_table(table), self.file(table, **keys))
         except (LakeError, FileNotFoundError):
             return None
         return found.metadata[VERSION_KEY].decode()
@@ -96,7 +96,7 @@ class Lake:
     def rows(self, table: str, **keys: str) -> int:
         """Number of rows of a table, a study or a partition, from the footers."""
         spec = _table(table)
-        return sum(_metadata(spec, file).num_rows for file in self.files(table, **keys))
+        return sum(footer(spec, file).num_rows for file in self.files(table, **keys))
 
     def size(self, table: str, **keys: str) -> int:
         """Bytes of a table, a study or a partition."""
@@ -196,7 +196,7 @@ def _value(folder: Path) -> str:
     return folder.name.partition("=")[2]
 
 
-def _metadata(table: Table, file: Path) -> pq.FileMetaData:
+def footer(table: Table, file: Path) -> pq.FileMetaData:
     """Footer of a committed file. Raises LakeError for a truncated or foreign one."""
     try:
         found = pq.read_metadata(file)
@@ -225,7 +225,7 @@ def _link(table: Table, source: Path, target: Path, version: str) -> bool:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-        if _metadata(table, temporary).metadata[VERSION_KEY] != version.encode():
+        if footer(table, temporary).metadata[VERSION_KEY] != version.encode():
             return False
         put_in_place(temporary, target)
         return True

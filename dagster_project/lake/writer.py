@@ -95,6 +95,7 @@ class PartitionWriter:
                 self._schema,
                 compression="zstd",
                 compression_level=3,
+                write_page_checksum=True,
                 **self._table.encodings,
             )
         return self
@@ -186,11 +187,12 @@ def remove_left_behind(folder: Path) -> None:
     """Remove temporary files of writers that are dead (this host) or long silent (others)."""
     for file in folder.glob("*.tmp"):
         with suppress(FileNotFoundError):  # another writer was faster
-            if _abandoned(file):
+            if abandoned(file):
                 file.unlink()
 
 
-def _abandoned(file: Path) -> bool:
+def abandoned(file: Path) -> bool:
+    """A temporary file whose writer is dead, as far as can be told. Raises FileNotFoundError."""
     parts = file.name.split("~")
     if len(parts) == 3 and parts[0].endswith(f".{host()}") and parts[1].isdigit():
         return not alive(int(parts[1]))

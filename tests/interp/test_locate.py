@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple, TypeAlias
@@ -22,7 +22,7 @@ from dagster_project.interp.loading import wrap
 from dagster_project.interp.locate import locate, located_nodes
 from dagster_project.interp.model import LanguageModel
 from dagster_project.interp.node_effects import attribute
-from dagster_project.interp.site_names import site_names
+from dagster_project.interp.site_names import KINDS, USUAL
 from dagster_project.interp.states import SiteState
 from dagster_project.interp.total_weights import moves
 from dagster_project.studies.study import Aggregation, NodeEffectsSpec
@@ -32,7 +32,6 @@ from tests.interp.spliced import CLEAN, PATCH, make
 
 Node: TypeAlias = tuple[str, int | None, int]
 ENDS = ["up_site", "up_pos", "up_feature", "down_site", "down_pos", "down_feature"]
-SITES = site_names(2)
 
 
 class Case(NamedTuple):
@@ -51,8 +50,10 @@ class Case(NamedTuple):
         return {(row[:3], row[3:6]): row[6] for row in frame.select(*ENDS, "weight").rows()}
 
 
-def case_of(model: LanguageModel, examples: Examples, method: str) -> Case:
-    dictionaries = spliced.random_dictionaries(model)
+def case_of(
+    model: LanguageModel, examples: Examples, method: str, kinds: Sequence[str] = USUAL
+) -> Case:
+    dictionaries = spliced.random_dictionaries(model, kinds=kinds)
     dictionaries["mlp_0"] = IdentityDictionary(model.d_model, dtype=torch.float64)
     spec = NodeEffectsSpec(method="ig" if method == "ig" else "attrib", steps=2)
     found = list(attribute(model, dictionaries, examples, spec, 64))
@@ -94,7 +95,8 @@ class Independent:
         where = scene.counted.double()
         if place is not None:
             where = where * (torch.arange(where.shape[1]) == place)
-        for up in SITES[: SITES.index(site)]:
+        sites = list(scene.dictionaries)
+        for up in sites[: sites.index(site)]:
             raw = self.joined(up, site).weights(scene.states[site].gradient, feature, where)
             mean = (raw * scene.counted[..., None]).mean(0)
             error = scene.dictionaries[up].n_features
@@ -134,6 +136,21 @@ def test_the_graph_is_that_of_its_definition(
     assert set(found) == set(expected)
     for ends, weight in expected.items():
         assert found[ends] == pytest.approx(weight, rel=2e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2"])
+def test_sites_of_every_kind_take_part(family: str) -> None:
+    """Attention's values, of their own width, and the stream between attention and MLP."""
+    model = spliced.in_float64(make_model(family))
+    case = case_of(model, make(CLEAN, PATCH), "attrib", KINDS)
+    metric = 0.3 * case.effects["sum"]["effect"].to_torch().abs().max().item()
+    expected = Independent(case, "sum").graph(metric, 0.5)
+    found = case.located("sum", metric, 0.5)
+    ends = {end[0].split("_")[0] for pair in expected for end in pair}
+    assert {"z", "mid"} <= ends
+    assert set(found) == set(expected)
+    for pair, weight in expected.items():
+        assert found[pair] == pytest.approx(weight, rel=2e-6, abs=1e-9)
 
 
 def test_weights_into_all_of_the_last_stream_add_up_to_effects(any_model: LanguageModel) -> None:
