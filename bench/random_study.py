@@ -1,10 +1,10 @@
 """A study of Pythia-70m's shape without the hub.
 
-`python -m bench.random_study OUT TOKENIZER CORPUS [PAIRS …]` writes to the folder OUT a model with
-random weights and the tokenizer.json given, 19 dictionaries of 32,768 random directions in the
-folders in which Marks et al. published theirs, and `random.toml`, a study of them on a text file, a
-line a document, with files of pairs (JSONL) as tasks. Then `make bench STUDY=OUT/random.toml` says
-what each asset takes. 3 GB on disk.
+`python -m bench.random_study OUT TOKENIZER CORPUS [PAIRS …]` writes to the folder OUT a model whose
+weights are random but for the frequencies of tokens, with the tokenizer.json given, 19 dictionaries
+of 32,768 random directions in the folders in which Marks et al. published theirs, and
+`random.toml`, a study of them on a text file, a line a document, with files of pairs (JSONL) as
+tasks. Then `make bench STUDY=OUT/random.toml` says what each asset takes. 3 GB on disk.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bench.pythia import pythia, sparse_dictionaries
 from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.interp.dictionary_learning_files import save_dictionary_learning
 from dagster_project.interp.foreign_names import folder_name
+from dagster_project.interp.model import LanguageModel
 
 STUDY = """# As `python -m bench.random_study` writes it.
 [model]
@@ -67,7 +69,7 @@ NODE, EDGE = 0.005, 0.002  # such that some hundred nodes of random directions a
 
 def main() -> int:
     out, tokenizer, corpus, *pairs = (Path(name).resolve() for name in sys.argv[1:])
-    _write_model(out / "model", tokenizer)
+    _write_model(out / "model", tokenizer, corpus)
     _write_dictionaries(out / "dictionaries")
     text = STUDY.format(corpus=json.dumps(str(corpus)), node=NODE, edge=EDGE)
     for file in pairs:
@@ -77,15 +79,27 @@ def main() -> int:
     return 0
 
 
-def _write_model(folder: Path, tokenizer: Path) -> None:
+def _write_model(folder: Path, tokenizer: Path, corpus: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    model = pythia(torch.device("cpu"))
-    model.hf.save_pretrained(folder)
     end = "<|endoftext|>"
-    PreTrainedTokenizerFast(
+    encode = PreTrainedTokenizerFast(
         tokenizer_file=str(tokenizer), bos_token=end, eos_token=end, unk_token=end
-    ).save_pretrained(folder)
+    )
+    ids = torch.tensor(encode(corpus.read_text(encoding="utf-8")).input_ids)
+    model = pythia(torch.device("cpu"))
+    _know_frequencies(model, ids)
+    model.hf.save_pretrained(folder)
+    encode.save_pretrained(folder)
+
+
+def _know_frequencies(model: LanguageModel, ids: Tensor) -> None:
+    """Have the model predict tokens by how often they are: a study stops at one that is worse than
+    a guess, as random weights are."""
+    counts = torch.bincount(ids, minlength=model.n_vocab) + 0.01
+    direction = torch.nn.functional.normalize(torch.randn(model.d_model), dim=0)
+    model.final_norm.get_parameter("bias").data += 10 * direction
+    model.unembedding.data += (counts / counts.sum()).log()[:, None] * direction / 10
 
 
 def _write_dictionaries(folder: Path) -> None:
