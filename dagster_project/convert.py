@@ -22,7 +22,6 @@ FORMS = ("saelens", "dictionary_learning")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Convert, and print where each dictionary is; the exit status."""
-    from dagster_project.interp.dictionary_checks import DictionaryError
     from dagster_project.interp.dictionary_files import Place, load_site
     from dagster_project.interp.file_tree import open_tree
 
@@ -34,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = load_site(place, site, None)
             where = write(found, place, site, options.to, Path(options.out))
             sys.stdout.write(f"{site}: {found.activation}, {found.n_features} features: {where}\n")
-    except (DictionaryError, OSError) as error:
+    except (ValueError, OSError) as error:  # a DictionaryError, or a site of no known kind
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -3,7 +3,8 @@
 Held at once are the model, the dictionaries of all sites in float32 (four times as much while they
 are trained: gradients and Adam's two moments) and a batch. Sizes come from the model's
 configuration and from the sizes of the dictionaries' files; nothing is loaded, and from the hub a
-configuration and a list of files alone. What does not fit is refused, with what would.
+configuration and a list of files alone. Trainings of a sweep are not reckoned. What does not fit is
+refused, with what would.
 """
 
 from __future__ import annotations
@@ -38,18 +39,22 @@ class Needs:
     model: int
     dictionaries: Mapping[str, int]  # site -> bytes
     batch: int  # of SMALLEST tokens
+    copies: int = 1  # processes that hold all of it
 
     @property
     def total(self) -> int:
-        return self.model + sum(self.dictionaries.values()) + self.batch
+        return self.copies * (self.model + sum(self.dictionaries.values()) + self.batch)
 
     def fitting(self, free: int) -> Needs | None:
         """With as many of the first sites' dictionaries as fit; None: not even the rest does."""
-        room, kept = free - self.model - self.batch, dict[str, int]()
+        room, kept = free // self.copies - self.model - self.batch, dict[str, int]()
+        if room < 0:
+            return None
         for site, size in self.dictionaries.items():
-            if (room := room - size) >= 0:
-                kept[site] = size
-        if free < self.model + self.batch or not (kept or not self.dictionaries):
+            if (room := room - size) < 0:
+                break
+            kept[site] = size
+        if self.dictionaries and not kept:
             return None
         return replace(self, dictionaries=kept)
 
@@ -59,7 +64,8 @@ class Needs:
             size = _gib(sum(self.dictionaries.values()))
             parts.append(f"dictionaries of {len(self.dictionaries)} sites {size}")
         parts.append(f"{SMALLEST} tokens {_gib(self.batch)}")
-        return f"{_gib(self.total)} on {self.device}: {', '.join(parts)}"
+        times = f"{self.copies} processes, each " if self.copies > 1 else ""
+        return f"{_gib(self.total)} on {self.device}: {times}{', '.join(parts)}"
 
 
 def needs(study: Study, *, model: bool, dictionaries: bool, training: bool) -> Needs:
@@ -131,7 +137,7 @@ def forget_peak() -> None:
 
 
 def peak() -> dict[str, int]:
-    """Most memory since `forget_peak`, in MiB, of this process and of the GPU that it uses."""
+    """Most memory since `forget_peak`, in MiB, of this process and of its current GPU."""
     try:
         status = (_PROCESS / "status").read_text()
         host = int(status.split("VmHWM:")[1].split()[0]) >> 10

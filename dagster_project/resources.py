@@ -105,11 +105,12 @@ def same_bits(study: Study) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when a GPU is first used
     import torch
 
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(False)
+        torch.use_deterministic_algorithms(before)
 
 
 @contextmanager
@@ -196,12 +197,12 @@ def dictionaries(study: Study, lake: Lake) -> dict[str, Dictionary]:
 
     key = (lake.root, study.name, lake.marked(stage.STAGE.name, study.name))
     if key not in _dictionaries:
-        found = stage.load(study, lake, model(study))
+        held = model(study)
         _dictionaries.clear()
-        if study.compute.device != SPREAD:
+        if study.compute.device != SPREAD and key[-1] is not None:
             needs = memory.needs(study, model=False, dictionaries=True, training=False)
             memory.check(needs, study)
-        _dictionaries[key] = found
+        _dictionaries[key] = stage.load(study, lake, held)
     return _dictionaries[key]
 
 

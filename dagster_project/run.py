@@ -16,7 +16,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -114,9 +114,9 @@ class Runner:
             return
         wanted = any("dictionaries" in (s.name, *s.inputs) for s in stages)
         try:
-            found = needs(
-                self.study, model=True, dictionaries=wanted, training="dictionaries" in due
-            )
+            training = "dictionaries" in due
+            found = needs(self.study, model=True, dictionaries=wanted, training=training)
+            found = replace(found, copies=self.workers)
             display.tell(f"memory: {found}")
             check(found, self.study)
         except TooLargeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from dagster_project.display import Display
 from dagster_project.interp.site_names import KINDS, site_names
 from dagster_project.lake.schemas import TABLES
 from dagster_project.run import Part, runner
-from dagster_project.studies.study import read_study
+from dagster_project.studies.study import Dtype, read_study
 from tests.conftest import history_in, write_tiny_study
 
 FAMILIES = ("neox", "neox_sequential", "gpt2", "llama", "mistral", "qwen3", "gemma2")
@@ -67,3 +68,16 @@ def test_a_whole_study(family: str, tmp_path: Path) -> None:
     )
     assert len(all_nodes)
     assert (all_nodes["faithfulness"] - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [d for d in get_args(Dtype) if d != "float32"])
+def test_a_study_in_every_dtype(dtype: str, tmp_path: Path) -> None:
+    file = write_tiny_study(tmp_path)
+    text = file.read_text().replace('"./model"', f'"./model"\ndtype = "{dtype}"', 1)
+    file.write_text(text.replace("tokens = 20_000", "tokens = 5_000"))
+    home = tmp_path / "dagster"
+    home.mkdir()
+    with history_in(home) as instance:
+        made = runner(read_study(file), str(tmp_path / "lake"), instance)
+        made.run(Part(), Display(lambda _: None))
+    assert set(TABLES) - {t for t in TABLES if made.lake.rows(t, study="tiny")} <= NOT_THERE

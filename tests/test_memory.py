@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dagster_project import memory, resources
+from dagster_project.assets import dictionaries, dictionary_quality, features
 from dagster_project.interp import budget
+from dagster_project.lake.store import Lake
 from dagster_project.memory import SMALLEST, Needs, TooLargeError, check, needs
 from dagster_project.studies.parsing import StudyError
-from dagster_project.studies.study import ComputeSpec, Study, read_study
+from dagster_project.studies.study import ComputeSpec, Dtype, Study, read_study
 from tests.conftest import make_model, write_tiny_study
 
 D = 16  # of the tiny models
@@ -94,6 +97,34 @@ def test_a_model_that_does_not_fit_is_not_loaded(
     have(monkeypatch, 1000)
     with pytest.raises(TooLargeError, match=r"model in float32 0\.00 GiB, 64 tokens"):
         resources.model(study)
+
+
+def test_dictionaries_that_do_not_fit_are_not_loaded(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.mark("dictionaries", study.name, "version")
+    resources.model(study)
+    monkeypatch.setattr(resources, "_dictionaries", {})
+    monkeypatch.setattr(dictionaries, "load", None)  # would be called
+    have(monkeypatch, 1000)
+    with pytest.raises(TooLargeError, match=r"dictionaries of 7 sites 0\.00 GiB, 64 tokens"):
+        resources.dictionaries(study, lake)
+
+
+def test_processes_hold_their_own(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = needs(study, model=True, dictionaries=True, training=False)
+    two = replace(one, copies=2)
+    assert two.total == 2 * one.total
+    assert "2 processes, each model" in str(two)
+    have(monkeypatch, two.total - 1)
+    check(one, study)
+    with pytest.raises(TooLargeError):
+        check(two, study)
+
+
+def test_tolerances_are_known_for_every_dtype() -> None:
+    assert set(dictionary_quality.TOLERANCE) == set(features.AGREE) == set(get_args(Dtype))
 
 
 def test_a_device_that_is_not_there_is_named(study: Study) -> None:

@@ -42,15 +42,12 @@ def compute(run: StageRun) -> StageResult:
     model = resources.model(run.study)
     sites = sites_of(run.study, model)
     own = [site for site in sites if run.study.dictionaries.part(site).source == TRAIN]
-    if wide := [site for site in own if model.width(site) != model.d_model]:
-        expected = f"sites of the stream's width where dictionaries are {TRAIN}ed"
-        raise StudyError(run.study.file, "dictionaries.sites", expected, wide)
     made = trained(run, own, STAGE.name) if own else None
     root = weights(run.lake, run.version)
     loaded = read(run.study, root, model, "cpu")
     features = sum(dictionary.n_features for dictionary in loaded.values())
     shown = {"sites": len(loaded), "features": features, "d_model": model.d_model}
-    if not made:
+    if not (made and made.curve):  # trained before
         return StageResult(shown)
     return StageResult({**shown, **figures(made.curve)}, plot=plot(made.curve))
 
@@ -60,6 +57,7 @@ def trained(run: StageRun, sites: Sequence[str], stage: str) -> Trained | None:
     this data version already has. stage: whose progress it is."""
     from dagster_project.interp.dictionary_files import save
 
+    _check_trainable(run.study, sites)
     root = weights(run.lake, run.version)
     if root.is_dir():
         return None
@@ -78,13 +76,30 @@ def trained(run: StageRun, sites: Sequence[str], stage: str) -> Trained | None:
     return made
 
 
+def _check_trainable(study: Study, sites: Sequence[str]) -> None:
+    """Raises StudyError."""
+    from dagster_project import resources
+
+    model, train = resources.model(study), study.dictionaries.train
+    n_features = train.expansion * model.d_model
+    if wide := [site for site in sites if model.width(site) != model.d_model]:
+        expected = f"sites of the stream's width where dictionaries are {TRAIN}ed"
+        raise StudyError(study.file, "dictionaries.sites", expected, wide)
+    if train.k > n_features:
+        expected = f"at most the {n_features} features of a dictionary"
+        raise StudyError(study.file, "dictionaries.train.k", expected, train.k)
+    if many := [n for n in train.nested if n >= n_features]:
+        expected = f"less than the {n_features} features of a dictionary"
+        raise StudyError(study.file, "dictionaries.train.nested", expected, many)
+
+
 def read(
     study: Study, trained: Path, model: LanguageModel, device: torch.device | str
 ) -> dict[str, Dictionary]:
     """The study's dictionaries by site, in forward order, in float32; trained ones from a folder.
     Raises DictionaryError, StudyError."""
-    widths = {site: model.width(site) for site in sites_of(study, model)}
-    found = {site: _read_site(study, trained, site, d, device) for site, d in widths.items()}
+    sites = sites_of(study, model)
+    found = {site: _read_site(study, trained, site, model, device) for site in sites}
     if not (present := {site: d for site, d in found.items() if d is not None}):
         expected = "a dictionary of one site at least"
         raise StudyError(study.file, "dictionaries", expected, "none in its sources")
@@ -92,7 +107,7 @@ def read(
 
 
 def _read_site(
-    study: Study, trained: Path, site: str, width: int, device: torch.device | str
+    study: Study, trained: Path, site: str, model: LanguageModel, device: torch.device | str
 ) -> Dictionary | None:
     """None where the site has none and is to be left out."""
     import torch
@@ -103,13 +118,28 @@ def _read_site(
     missing, source = study.dictionaries.missing, study.dictionaries.part(site).source
     place = None if source in (IDENTITY, NONE) else _place(study, trained, site)
     if place and (missing == "error" or find_folder(place, site)):
-        return moved(load_site(place, site, width), device, torch.float32)
+        _check_before_norm(place, site, model)
+        return moved(load_site(place, site, model.width(site)), device, torch.float32)
     if source == IDENTITY or missing == "identity":
-        return IdentityDictionary(width, device, torch.float32)
+        return IdentityDictionary(model.width(site), device, torch.float32)
     if missing == "leave_out":
         return None
     expected = f'a part for {site}, since dictionaries.source is "{NONE}"'
     raise StudyError(study.file, "dictionaries.parts", expected, sorted(study.dictionaries.parts))
+
+
+def _check_before_norm(place: Place, site: str, model: LanguageModel) -> None:
+    """Raises DictionaryError for sparsify's dictionary of a module's output where the model has a
+    norm between that and the stream: our site is what the norm gives."""
+    from dagster_project.interp.dictionary_checks import DictionaryError
+    from dagster_project.interp.dictionary_files import find_folder
+    from dagster_project.interp.sparsify_files import WEIGHTS
+
+    norm = {"attn": model.modules.attention_norm, "mlp": model.modules.mlp_norm}
+    name, folder = norm.get(site.partition("_")[0]), find_folder(place, site)
+    if name and folder and folder.has(WEIGHTS):
+        expected = f"a dictionary of what {name} gives to the stream at {site}"
+        raise DictionaryError(folder.file(WEIGHTS), expected, "one of what it reads")
 
 
 def _place(study: Study, trained: Path, site: str) -> Place:
@@ -130,9 +160,9 @@ def _place(study: Study, trained: Path, site: str) -> Place:
 
 
 def sizes(study: Study, config: PretrainedConfig) -> dict[str, int]:
-    """Site -> bytes of its dictionary in float32, for a model of this configuration: reckoned for
-    those that are trained, else of its files. Neurons take none; where a site has no dictionary,
-    reading says so."""
+    """Site -> bytes of its dictionary, for a model of this configuration: reckoned for those that
+    are trained, else of its files (in 16 bits half of what is held). Neurons take none; where a
+    site has no dictionary, reading says so."""
     from dagster_project.interp.dictionary_checks import DictionaryError
     from dagster_project.interp.dictionary_files import find_folder
     from dagster_project.interp.site_names import site_names
@@ -141,6 +171,8 @@ def sizes(study: Study, config: PretrainedConfig) -> dict[str, int]:
     trained = 4 * 2 * study.dictionaries.train.expansion * text.hidden_size**2
     for site in study.dictionaries.sites or site_names(text.num_hidden_layers):
         source = study.dictionaries.part(site).source
+        if source == NONE and study.dictionaries.missing != IDENTITY:
+            continue
         if source in NOT_READ:
             found[site] = trained if source == TRAIN else 0
             continue
@@ -180,6 +212,10 @@ def sites_of(study: Study, model: LanguageModel) -> list[str]:
             expected = f"sites of a model of {model.n_layers} layers ({present[0]} … {present[-1]})"
             raise StudyError(study.file, f"dictionaries.{key}", expected, unknown)
     chosen = spec.sites or site_names(model.n_layers)
+    for part in spec.parts:
+        if not any(part in (site, site.partition("_")[0]) for site in chosen):
+            expected = f"of a site of the study or a kind of its sites ({', '.join(chosen)})"
+            raise StudyError(study.file, f"dictionaries.parts.{part}", expected, part)
     return [site for site in present if site in chosen]
 
 

@@ -11,6 +11,7 @@ from dagster_project.assets.dictionary_training import first_held_out, training_
 from dagster_project.assets.plot import png
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.studies.study import Dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +35,8 @@ CHECKS = {
     "finite": "No figure is NaN or infinite.",
     "in_range": "L0 lies in 0 … features, FVE is at most 1, the dead fraction in 0 … 1.",
 }
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.5}  # of a logit
+TOLERANCE: dict[Dtype, float]  # of a logit; dictionaries are float32
+TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 0.1, "bfloat16": 0.5}
 
 
 def compute(run: StageRun) -> StageResult:

@@ -44,7 +44,7 @@ def compute(run: StageRun) -> StageResult:
         writer.append(frame.with_columns(_of_training(here, made)))
     shown = {"version": here.version, **dictionary_quality.figures(frame)}
     checks = dictionary_quality.checks_of(frame, len(sites))
-    if not made:
+    if not (made and made.curve):  # trained before
         return StageResult(shown, checks)
     return StageResult({**shown, **figures(made.curve)}, checks, plot(made.curve))
 

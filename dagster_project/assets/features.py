@@ -9,6 +9,7 @@ import polars as pl
 from dagster_project.assets.plot import png
 from dagster_project.assets.progress import progress
 from dagster_project.assets.stage import Check, Stage, StageResult, StageRun
+from dagster_project.studies.study import Dtype
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,8 @@ and its graph, and the examples and histogram of every feature (12 bytes an exam
 token around it, 4 a bin)."""
 
 RECOMPUTED = 16  # examples of each site, computed again from their documents alone
-AGREE = {"float32": 1e-3, "bfloat16": 0.1}  # relative, of an activation computed again
+AGREE: dict[Dtype, float]  # relative, of an activation computed again
+AGREE = {"float64": 1e-3, "float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
 LEAST_AGREE = 0.98  # share: next to a threshold, or a k-th place, rounding can switch a feature off
 
 

@@ -65,9 +65,10 @@ def materialize(
 def _whole(run: StageRun, part: scratch.Part) -> bool:
     """Whether a partition is as it should be, or is not asked for any more."""
     provenance = Provenance(run.study, run.lake, STAGES)
-    stage = STAGES[part.stage]
-    asked = part.partition in provenance.partitions(stage)
-    return not asked or provenance.fresh(stage, part.partition)
+    stage = STAGES.get(part.stage)
+    if stage is None or part.partition not in provenance.partitions(stage):
+        return True
+    return provenance.fresh(stage, part.partition)
 
 
 def _compute(stage: Stage, run: StageRun) -> StageResult:

@@ -7,6 +7,7 @@ still the same; partitions that need the same find what the first of them has ma
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,7 +36,9 @@ def shared(run: StageRun, name: str, version: str, needed_by: Sequence[Part]) ->
     """Where what these partitions all need lies, of one version at a time."""
     place = _of_version(_studys(run) / f"{SHARED}{name}", version)
     place.mkdir(parents=True, exist_ok=True)
-    (place / NEEDED_BY).write_text(json.dumps(needed_by), encoding="utf-8")
+    temporary = place / f"{NEEDED_BY}.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(needed_by), encoding="utf-8")
+    temporary.replace(place / NEEDED_BY)
     return place
 
 

@@ -130,6 +130,9 @@ def find_folder(place: Place, site: str) -> Folder | None:
         for name in _folders(place.tree)
         if any(_matches(name.split("/"), pattern, whole=bool(place.path)) for pattern in patterns)
     )
+    if not place.tree.whole and (not found or place.nearest_l0 is not None):
+        expected = f"a network, to tell whether there is a dictionary of {site} and which"
+        raise DictionaryError(place.tree.label, expected, "what was fetched of the hub before")
     if len(found) > 1 and place.nearest_l0 is not None:
         found = [_nearest(place, found, place.nearest_l0)]
     if len(found) > 1:

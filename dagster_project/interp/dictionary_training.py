@@ -191,8 +191,9 @@ def _descend(site: SiteState, total: Tensor, rate: float) -> None:
     """A step of Adam that keeps the decoder's rows at norm 1."""
     weights = site.weights
     named = weights.named()
-    gradients = torch.autograd.grad(total, list(named.values()))  # nnsight's backward() parses the
-    for (name, weight), gradient in zip(named.items(), gradients, strict=True):  # caller
+    # Not `backward`: nnsight's own parses the code that calls it.
+    gradients = torch.autograd.grad(total, list(named.values()))
+    for (name, weight), gradient in zip(named.items(), gradients, strict=True):
         if name == "W_dec":
             _remove_parallel(gradient, weight)
         weight.grad = gradient

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -34,6 +34,7 @@ class FileTree:
     names: tuple[str, ...]  # sorted
     content: Callable[[str], bytes]  # of a name
     size: Callable[[str], int]  # of a name, in bytes; 0 where the hub does not say
+    whole: bool = True  # all files there are; else those that were fetched once
 
     def folder(self, name: str) -> Folder:
         return Folder(self, name)
@@ -88,6 +89,8 @@ def open_tree(local: Path, source: str, revision: str) -> FileTree:
     try:
         tree = hub_tree(owner_and_name, revision)
         return zip_tree(_fetched(owner_and_name, revision, file)) if file else tree
+    except DictionaryError:
+        raise
     except (OSError, ValueError) as error:  # no such repository, no network, not an id
         expected = f'a folder or zip file, or "{source}" on the hub'
         raise DictionaryError(local, expected, _first_line(error)) from error
@@ -164,7 +167,7 @@ def hub_tree(repository: str, revision: str) -> FileTree:
         raise
     except Exception:  # no network, which fails in the ways of whatever client the hub's uses
         here = snapshot_download(repository, revision=revision or None, local_files_only=True)
-        return folder_tree(Path(here))
+        return replace(folder_tree(Path(here)), whole=False)
     label, sizes = Path(f"hub:{repository}"), {f.rfilename: f.size for f in found.siblings or []}
     return FileTree(
         label,

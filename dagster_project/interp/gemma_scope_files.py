@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -22,6 +23,7 @@ from dagster_project.interp.dictionary_folding import folded, of_scaled
 from dagster_project.interp.file_tree import Folder
 
 WEIGHTS = "params.npz"
+BROKEN = (BadZipFile, zlib.error)
 _SIDES: dict[str, Sides] = {
     "W_enc": ("d", "F"),
     "W_dec": ("F", "d"),
@@ -51,5 +53,5 @@ def _arrays(file: Path, content: bytes) -> dict[str, Tensor]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, TypeError, EOFError, AttributeError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, AttributeError, *BROKEN) as error:
         raise DictionaryError(file, "an npz file of arrays of numbers", error) from error

@@ -61,6 +61,9 @@ def load_saelens(
     if said.scaled and scale is None:
         expected = "a scale from the study (normalize_activations = expected_average_only_in)"
         raise DictionaryError(config, expected, "none")
+    if said.unit_rows and said.architecture != "topk":
+        expected = f"rescale_acts_by_decoder_norm false with architecture {said.architecture}"
+        raise DictionaryError(config, expected, "true")
     state = read_safetensors(file, folder.read(WEIGHTS))
     _check_scaling_factor(file, state.pop("scaling_factor", None))
     biases: dict[str, Sides] = dict.fromkeys(_BIASES[said.architecture], ("F",))

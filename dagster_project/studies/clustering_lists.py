@@ -41,7 +41,7 @@ def _one_by_one(name: str, table: object, file: Path, spec: type) -> Sequence[tu
         if isinstance(table.get(key), list):
             values = _different(table[key], spec, key, f"clusterings.{name}.{key}", file)
             made = [(f"{n}-{v}", {**t, key: v}) for n, t in made for v in values]
-    if len(made) > 1:
+    if made[0][0] != name:
         to_dataclass(spec, made[0][1], file, f"clusterings.{name}.")  # else named as the first
     sizes = table.get("n_clusters")
     widest = {"embedded": max(sizes)} if isinstance(sizes, list) else {}

@@ -11,6 +11,7 @@ from dagster_project.studies.parsing import StudyError
 if TYPE_CHECKING:
     from dagster_project.studies.study import (
         ClusteringSpec,
+        ComputeSpec,
         ContextFeaturesSpec,
         DictionariesSpec,
         RecipeSpec,
@@ -46,6 +47,7 @@ def check(study: Study) -> None:
     for name, clustering in study.clusterings.items():
         key = f"clusterings.{name}"
         _check_clustering(study.file, key, clustering, study.context_features)
+    _check_compute(study.file, study.compute)
     _check_dictionaries(study.file, study.dictionaries)
     _check_training(study.file, "dictionaries.train", study.dictionaries.train)
     if study.recipe:
@@ -104,6 +106,15 @@ def _check_clustering(file: Path, key: str, spec: ClusteringSpec, of: ContextFea
         raise StudyError(file, f"{key}.similarity", expected, spec.similarity)
 
 
+def _check_compute(file: Path, spec: ComputeSpec) -> None:
+    if unknown := [name for name in spec.max_memory if name != "cpu" and not name.isdecimal()]:
+        expected = "numbers of GPUs, and cpu"
+        raise StudyError(file, "compute.max_memory", expected, unknown)
+    if spec.max_memory and spec.device != SPREAD:
+        expected = f'left out unless compute.device is "{SPREAD}"'
+        raise StudyError(file, "compute.max_memory", expected, spec.max_memory)
+
+
 def _check_dictionaries(file: Path, spec: DictionariesSpec) -> None:
     for name, part in spec.parts.items():
         key, (kind, _, layer) = f"dictionaries.parts.{name}", name.partition("_")
@@ -119,6 +130,10 @@ def _check_dictionaries(file: Path, spec: DictionariesSpec) -> None:
             raise StudyError(file, f"{key}.path", "a pattern with {layer} alone", part.path)
         if ".." in part.path.split("/"):
             raise StudyError(file, f"{key}.path", "a path within the source", part.path)
+        if "{layer}" in part.path and name == "embed":
+            raise StudyError(file, f"{key}.path", "a path without {layer}", part.path)
+        if part.revision and not part.source:
+            raise StudyError(file, f"{key}.source", "given, since revision is", None)
         if part.nearest_l0 is not None and not part.path:
             raise StudyError(file, f"{key}.path", "given, since nearest_l0 is", None)
 
@@ -144,6 +159,9 @@ def _check_recipe(file: Path, spec: RecipeSpec) -> None:
     _check_training(file, "recipe.train", spec.train)
     kinds, n_features = ("attn", "mlp", "resid"), spec.train.expansion * spec.d_model
     sites = {"embed", *(f"{kind}_{i}" for kind in kinds for i in range(spec.n_layers))}
+    if spec.train.k > n_features:
+        expected = f"at most the {n_features} features of a dictionary"
+        raise StudyError(file, "recipe.train.k", expected, spec.train.k)
     if wide := [n for n in spec.train.nested if n >= n_features]:
         expected = f"less than the {n_features} features of a dictionary"
         raise StudyError(file, "recipe.train.nested", expected, wide)

@@ -25,6 +25,7 @@ def points(study: Study) -> dict[str, TrainingSpec]:
 
 
 def at_point(study: Study, point: str) -> Study:
-    """The study with the dictionaries of a point."""
-    train = points(study)[point]
-    return replace(study, dictionaries=replace(study.dictionaries, source="train", train=train))
+    """The study with the dictionaries of a point, all of them trained."""
+    train, own = points(study)[point], study.dictionaries
+    own = replace(own, source="train", revision="", parts={}, missing="error", train=train)
+    return replace(study, dictionaries=own)

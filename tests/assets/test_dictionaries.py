@@ -19,15 +19,16 @@ from dagster_project.assets import dictionaries, dictionary_quality, dictionary_
 from dagster_project.assets.stage import StageResult, StageRun
 from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.interp.dictionary_checks import DictionaryError
-from dagster_project.interp.dictionary_files import moved, save
+from dagster_project.interp.dictionary_files import Place, moved, save
 from dagster_project.interp.dictionary_quality import kind
+from dagster_project.interp.file_tree import folder_tree
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import digest
 from dagster_project.studies.parsing import StudyError
 from dagster_project.studies.study import PartSpec, Study, read_study
-from tests.conftest import SENTENCES, write_tiny_study
+from tests.conftest import SENTENCES, make_model, write_tiny_study
 from tests.interp.ablation_cases import random_dictionaries
-from tests.interp.foreign_forms import gemma_scope, put, saelens
+from tests.interp.foreign_forms import gemma_scope, put, saelens, sparsify
 
 
 @pytest.fixture(scope="module")
@@ -249,14 +250,29 @@ def test_forms_and_widths_are_mixed_and_missing_sites_are_what_the_study_says(
     assert resources.dictionaries(neurons, lake)["attn_1"].n_features == 16
     assert dictionaries.STAGE.needs is not None
     assert dictionaries.STAGE.needs(neurons, "") == ("model",)
+    attn = {"attn": parts["attn"]}
+    absent = with_source(study, "none", parts=attn, sites=("attn_1",))
     with pytest.raises(DictionaryError, match="set: expected a dictionary of attn_1"):
-        dictionaries.compute(
-            run(with_source(study, "none", parts=parts, sites=("attn_1",)), lake, "x")
-        )
+        dictionaries.compute(run(absent, lake, "x"))
+    unused = with_source(study, "none", parts=attn, sites=("mlp_1",))
+    with pytest.raises(StudyError, match=r"parts\.attn must be of a site of the study or a kind"):
+        dictionaries.compute(run(unused, lake, "x"))
     with pytest.raises(StudyError, match=r"dictionaries.parts must be a part for embed"):
         dictionaries.compute(run(with_source(study, "none"), lake, "x"))
     with pytest.raises(StudyError, match="a dictionary of one site at least"):
         dictionaries.compute(run(with_source(study, "none", missing="leave_out"), lake, "x"))
+
+
+def test_what_a_norm_reads_is_not_taken_for_what_it_gives(tmp_path: Path) -> None:
+    """sparsify names a module, after which Gemma has a norm before anything is added."""
+    put(sparsify(), tmp_path / "layers.1.mlp")
+    put(sparsify(), tmp_path / "layers.1")
+    place = Place(folder_tree(tmp_path))
+    dictionaries._check_before_norm(place, "mlp_1", make_model("llama"))
+    gemma = make_model("gemma2")
+    dictionaries._check_before_norm(place, "resid_1", gemma)
+    with pytest.raises(DictionaryError, match="of what post_feedforward_layernorm gives to the st"):
+        dictionaries._check_before_norm(place, "mlp_1", gemma)
 
 
 def test_the_data_version_is_that_of_what_is_read(study: Study, lake: Lake, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from dagster_project.assets import dictionaries
 from dagster_project.assets.flow import STAGES, stages_of
 from dagster_project.assets.materialize import materialize
 from dagster_project.assets.stage import StageResult
-from dagster_project.interp import activation_rounds
+from dagster_project.interp import activation_rounds, dictionary_training
 from dagster_project.interp.dictionary import SparseDictionary
 from dagster_project.lake.store import Lake
 from dagster_project.provenance import Provenance
-from dagster_project.studies.study import DictionarySweepSpec, Study, read_study
+from dagster_project.studies.parsing import StudyError
+from dagster_project.studies.study import DictionarySweepSpec, PartSpec, Study, read_study
 from dagster_project.studies.sweep import at_point, points
 from tests.conftest import write_tiny_study
 
@@ -102,6 +104,52 @@ def test_what_a_point_has_trained_a_study_finds_and_the_other_way_round(
     make("dictionary_sweep", study, lake, POINTS[1])
     rows = lake.scan("dictionary_sweep", study="tiny", point=POINTS[1]).collect()
     assert rows["seconds"].to_list() == [None, None]
+
+
+def test_points_are_trained_at_every_site_whatever_the_study_reads(
+    study: Study, lake: Lake
+) -> None:
+    """A study's own dictionaries of other sources have no part in its sweep."""
+    parts = {"mlp": PartSpec(source="identity")}
+    own = replace(study.dictionaries, parts=parts, missing="identity", source="none")
+    mixed = replace(study, dictionaries=own)
+    make("dictionary_sweep", mixed, lake, POINTS[0])
+    rows = lake.scan("dictionary_sweep", study="tiny").collect()
+    assert set(rows.select("site", "kind").rows()) == {("embed", "topk"), ("mlp_1", "topk")}
+    assert at_point(mixed, POINTS[0]).dictionaries == at_point(study, POINTS[0]).dictionaries
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [({"k": 33}, "k"), ({"form": "matryoshka", "nested": (8, 32)}, "nested")],
+)
+def test_what_no_dictionary_can_be_is_refused_before_training(
+    study: Study, lake: Lake, changes: dict[str, object], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dictionaries, "train", None)  # would be called
+    train = replace(study.dictionaries.train, **changes)  # type: ignore[arg-type]
+    unfit = replace(study, dictionaries=replace(study.dictionaries, train=train))
+    with pytest.raises(StudyError, match=rf"dictionaries\.train\.{key} .* the 32 features"):
+        make("dictionaries", unfit, lake)
+
+
+def test_a_training_killed_while_it_was_saved_is_taken_up(
+    study: Study, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last checkpoint is of the last step: there is nothing left to train or to plot."""
+    always = partial(dictionary_training.Checkpoint, seconds=0.0)
+    monkeypatch.setattr(dictionary_training, "Checkpoint", always)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dagster_project.interp.dictionary_files.save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make("dictionaries", study, lake)
+    monkeypatch.setattr(activation_rounds, "_fill", None)  # would be called
+    assert "training_fve" not in make("dictionaries", study, lake).figures
+    assert set(resources.dictionaries(study, lake)) == {"embed", "mlp_1"}
 
 
 def test_a_sweep_runs_the_model_once_where_activations_are_kept(

@@ -333,6 +333,10 @@ MALFORMED: dict[str, tuple[Form, str]] = {
         ),
         "decoder rows that are not 0",
     ),
+    "rescaled without topk": (
+        cfg(STANDARD, rescale_acts_by_decoder_norm=True),
+        "rescale_acts_by_decoder_norm false with architecture standard",
+    ),
     "objects in npz": (
         arrays(threshold=np.array([{}] * N_FEATURES)),
         "an npz file of arrays of num",

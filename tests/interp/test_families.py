@@ -57,6 +57,16 @@ def test_the_parts_are_found(family: LanguageModel) -> None:
         torch.testing.assert_close(found["mid_1"], found["resid_0"] + found["attn_1"])
 
 
+@pytest.mark.parametrize("family_name", EVERY_FAMILY)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_mlps_read_is_seen_in_16_bits(family_name: str, dtype: torch.dtype) -> None:
+    """Also where one number of the stream is far larger than the others, as in trained models."""
+    made = random_model(family_name)
+    made.get_input_embeddings().weight.data[:, 3] = 30.0
+    model = wrap(made.to(dtype), make_tokenizer(bos=False))
+    assert model.parallel == (family_name == "neox")
+
+
 @pytest.mark.parametrize("name", ["pair", "log_prob"])
 def test_effects_at_every_site_are_those_of_autograd(family: LanguageModel, name: str) -> None:
     case = spliced.case_of(name)

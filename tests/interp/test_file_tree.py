@@ -204,5 +204,10 @@ def test_without_a_network_the_snapshot_is_read(
     monkeypatch.setattr("huggingface_hub.HfApi", Api)
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     file_tree.hub_tree.cache_clear()
-    assert load_site(Place(hub_tree("some/set", "abc")), "mlp_1", D_MODEL).n_features == 40
+    tree = hub_tree("some/set", "abc")
+    assert load_site(Place(tree), "mlp_1", D_MODEL).n_features == 40
+    # What is not there may be on the hub, and so may a folder that fits better.
+    for site, place in (("mlp_0", Place(tree)), ("mlp_1", Place(tree, "blocks.*", 7))):
+        with pytest.raises(DictionaryError, match="expected a network, to tell whether there is"):
+            find_folder(place, site)
     file_tree.hub_tree.cache_clear()
