@@ -86,7 +86,8 @@ def test_features_of_z_go_through_the_projection(any_model: LanguageModel) -> No
     )
     difference = (projection(z + d) - projection(z)).double()
     if name := any_model.modules.attention_norm:  # an RMSNorm that stores γ − 1
-        difference = difference * (1 + any_model.block(1).get_submodule(name).weight.double())
+        weight = any_model.block(1).get_submodule(name).get_parameter("weight")
+        difference = difference * (1 + weight.double())
     assert torch.allclose(found, difference, atol=1e-5)
     assert in_stream(any_model, "mlp_1", d[None]).equal(d[None])
 

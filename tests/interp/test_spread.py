@@ -16,6 +16,7 @@ from dagster_project.interp.parameter_gradients import layer_gradients
 from dagster_project.interp.prompt import Prompt, PromptCircuit, circuit_of
 from dagster_project.interp.site_names import site_names
 from dagster_project.interp.sites import batch_of, last_hidden
+from dagster_project.studies.study import EdgeKind
 from tests.conftest import make_model
 from tests.interp.ablation_cases import random_dictionaries
 
@@ -66,7 +67,7 @@ def test_what_is_read_and_written_is_the_same(both: tuple[LanguageModel, Languag
 
 
 @pytest.mark.parametrize("kind", ["direct", "total"])
-def test_circuits_are_the_same(both: tuple[LanguageModel, LanguageModel], kind: str) -> None:
+def test_circuits_are_the_same(both: tuple[LanguageModel, LanguageModel], kind: EdgeKind) -> None:
     def circuit(model: LanguageModel) -> PromptCircuit:
         dictionaries: dict[str, Dictionary] = dict(random_dictionaries(model))
         return circuit_of(
