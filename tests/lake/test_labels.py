@@ -109,7 +109,7 @@ def test_whatever_is_said_comes_back_as_it_was(lake: Lake, text: str, tmp_path: 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"site": "attn"}, "site must be embed, attn_i"),
+        ({"site": "attn"}, "site must be embed, z_i, attn_i"),
         ({"site": "resid_01"}, "site must be"),
         ({"site": "embed\n"}, "site must be"),
         ({"feature": -1}, "feature must be 0"),

@@ -404,7 +404,7 @@ def test_the_shipped_studies_load() -> None:
     assert not found.errors
     assert set(found.studies) == {
         *("embedded", "representations-balanced", "representations-natural"),
-        *("pythia-70m", "gemma-2-2b"),
+        *("pythia-70m", "gpt2-small", "pythia-160m", "pythia-410m", "gemma-2-2b"),
     }
     for study in found.studies.values():
         assert study.model.source == "embedded" or len(study.model.revision) == 40  # a commit
