@@ -136,8 +136,8 @@ def _check_before_norm(place: Place, site: str, model: LanguageModel) -> None:
     from dagster_project.interp.sparsify_files import WEIGHTS
 
     norm = {"attn": model.modules.attention_norm, "mlp": model.modules.mlp_norm}
-    name, folder = norm.get(site.partition("_")[0]), find_folder(place, site)
-    if name and folder and folder.has(WEIGHTS):
+    name = norm.get(site.partition("_")[0])
+    if name and (folder := find_folder(place, site)) and folder.has(WEIGHTS):
         expected = f"a dictionary of what {name} gives to the stream at {site}"
         raise DictionaryError(folder.file(WEIGHTS), expected, "one of what it reads")
 
